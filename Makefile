@@ -1,0 +1,42 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+CORPUS ?= ../shared/corpus
+
+.PHONY: demo test lint coverage dev bench-corpus bench-startup bench-read clean
+
+demo: $(STAMP)
+	@$(BIN)/ctroubleshoot demo
+
+test: $(STAMP) lint
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+coverage: $(STAMP)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term-missing
+
+bench-corpus: $(STAMP)
+	@$(BIN)/python benchmarks/corpus.py $(CORPUS)
+
+bench-startup: $(STAMP)
+	@$(BIN)/python benchmarks/startup.py
+
+bench-read: $(STAMP)
+	@$(BIN)/python benchmarks/read.py
+
+dev: $(STAMP)
+
+# torch first and by its pin: a bare requirement would pull a build of several gigabytes.
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade-strategy only-if-needed -c constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev,plot,torch]"
+	@touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

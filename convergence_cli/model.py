@@ -1,0 +1,220 @@
+"""The frozen data that flows from a log to a report.
+
+Nothing here computes and nothing here imports numpy at run time, so that
+``rules`` and ``explain`` start without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    FloatArray = npt.NDArray[np.float64]
+    IntArray = npt.NDArray[np.int64]
+
+Direction = Literal["lower", "higher"]
+Severity = Literal["error", "warning", "note"]
+Label = Literal["converging", "diverging", "stuck", "overfitting", "undetermined"]
+LABELS: tuple[Label, ...] = ("converging", "diverging", "stuck", "overfitting")
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Buckets:
+    """A long series kept as consecutive groups of points; all arrays have one entry a bucket.
+
+    ``low``, ``high``, ``mean`` and ``spread`` (population standard deviation) are over the finite
+    points of the bucket and NaN where it has none; ``count`` counts finite and ``nonfinite`` counts
+    NaN and infinite points; ``first_step`` and ``last_step`` are the steps of its first and last point;
+    ``first_nonfinite_step`` is the step of its first NaN or infinite point (NaN where it has none).
+    """
+
+    count: FloatArray
+    nonfinite: FloatArray
+    low: FloatArray
+    high: FloatArray
+    mean: FloatArray
+    spread: FloatArray
+    first_step: FloatArray
+    last_step: FloatArray
+    first_nonfinite_step: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curve:
+    """One logged series.
+
+    ``step`` and ``value`` are float64 arrays of one length, in the order of the log. A point that was
+    not logged is absent; a point that was logged as NaN or infinite is there with that value.
+    ``epoch``, ``time`` (seconds, any origin) and ``line`` (1-based, in ``file``) are of the same
+    length where the log has them. ``restarts`` holds the indices at which the step goes back.
+    A series too long to need every point has ``buckets``: then ``step`` is each bucket's last step
+    and ``value`` its mean.
+    """
+
+    name: str
+    step: FloatArray
+    value: FloatArray
+    role: str | None = None
+    direction: Direction = "lower"
+    epoch: FloatArray | None = None
+    time: FloatArray | None = None
+    line: IntArray | None = None
+    file: str | None = None
+    restarts: tuple[int, ...] = ()
+    buckets: Buckets | None = None
+
+    @property
+    def points(self) -> int:
+        """How many points were logged, also where they are kept as buckets."""
+        if self.buckets is None:
+            return len(self.value)
+        return int(self.buckets.count.sum() + self.buckets.nonfinite.sum())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """What one run left behind, before anything is judged.
+
+    ``config`` holds what the run says of itself under canonical keys (``learning_rate``,
+    ``optimizer``, ``batch_size``, ``epochs``, ``max_steps``, ``warmup_steps``, ``weight_decay``,
+    ``num_classes``, ...) beside the original dotted ones.
+    """
+
+    name: str
+    path: str
+    format: str
+    curves: tuple[Curve, ...]
+    config: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def curve(self, role: str) -> Curve | None:
+        """The series read in ``role``, or None."""
+        return next((curve for curve in self.curves if curve.role == role), None)
+
+    def noting(self, *notes: str) -> Run:
+        """The same run with further notes."""
+        return replace(self, notes=self.notes + notes)
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """The place a finding speaks of: series or layer, and the steps between which it holds."""
+
+    series: str | None = None
+    layer: str | None = None
+    first_step: float | None = None
+    last_step: float | None = None
+    file: str | None = None
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One rule that fired. ``evidence`` carries every number that decided, thresholds included."""
+
+    rule: str
+    name: str
+    severity: Severity
+    confidence: float
+    message: str
+    where: Where = field(default_factory=Where)
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """One rule that could not look, and why."""
+
+    rule: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The judgement of the loss curve. ``probabilities`` is over the four labels, None when undetermined."""
+
+    label: Label
+    confidence: float
+    state: str
+    reason: str
+    probabilities: Mapping[str, float] | None = None
+    since_step: float | None = None
+    best_step: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """A root cause that explains findings. ``supported_by`` and ``contradicted_by`` are rule codes."""
+
+    name: str
+    probability: float
+    explanation: str
+    supported_by: tuple[str, ...] = ()
+    contradicted_by: tuple[str, ...] = ()
+    would_confirm: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """A change that answers a cause. ``change`` maps a change key to its new, concrete value.
+
+    ``change`` is empty only where no value can be given; ``why`` then says why none can.
+    """
+
+    name: str
+    addresses: str
+    change: Mapping[str, Any]
+    why: str
+    confidence: float
+    from_: Mapping[str, Any] = field(default_factory=dict)
+    risk: str | None = None
+    snippet: str | None = None
+    references: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """Everything said of one run.
+
+    ``summary`` keys: ``points``, ``first_step``, ``last_step``, ``epochs``, ``x`` (what steps mean:
+    ``step``, ``epoch`` or ``row``), ``series`` (role -> name as logged), ``series_total``, ``series_read``,
+    ``unread`` (names), ``config``, ``curves`` (role -> {``step``, ``low``, ``high``, ``mean``: lists of at
+    most 120 buckets, null where not finite}).
+    """
+
+    name: str
+    path: str
+    format: str
+    summary: Mapping[str, Any]
+    verdict: Verdict
+    findings: tuple[Finding, ...] = ()
+    causes: tuple[Cause, ...] = ()
+    remedies: tuple[Remedy, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunError:
+    """One input that gave no verdict: what is wrong, and the next step."""
+
+    path: str
+    message: str
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The whole answer, for every run asked about; round-trips through JSON (see ``codec``)."""
+
+    runs: tuple[RunReport, ...]
+    errors: tuple[RunError, ...] = ()
+    version: str = ""

@@ -1,0 +1,27 @@
+"""The one door for untrusted text: metric names, paths and log lines pass here before they are shown."""
+
+from __future__ import annotations
+
+MAX_SHOWN = 200
+
+
+def printable(text: object, limit: int = MAX_SHOWN) -> str:
+    """``text`` with every character a terminal could act on replaced by its escape, cut to ``limit``.
+
+    Control characters (C0, C1, DEL), bidirectional overrides, line separators and lone surrogates
+    become ``\\xNN`` or ``\\uNNNN``: neither ``rich`` nor ``click`` removes them.
+    """
+    raw = str(text)
+    cut = len(raw) > limit
+    if cut:
+        raw = raw[: max(limit - 1, 0)]
+    if not raw.isprintable():
+        raw = "".join(char if char.isprintable() else _escaped(char) for char in raw)
+    return raw + "…" if cut else raw
+
+
+def _escaped(char: str) -> str:
+    code = ord(char)
+    if code <= 0xFF:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"

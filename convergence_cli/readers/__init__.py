@@ -1,0 +1,59 @@
+"""Readers: one module a log format, found by content.
+
+Each module has
+
+- ``FORMAT``: the name in the report;
+- ``sniff(source) -> float``: 0 (not mine) to 1 (certain), from ``source.head`` and ``source.path.name``;
+- ``read(sources, options) -> list[Run]``: one run or several; series keep the names they were logged under.
+
+``read`` raises nothing but ``SourceError`` and its kin, whatever the bytes.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from convergence_cli.model import Run
+    from convergence_cli.readers._guard import ReadOptions, Source
+
+READERS = (
+    "tensorboard",
+    "wandb",
+    "huggingface",
+    "json_columns",
+    "jsonl",
+    "mlflow",
+    "delimited",
+    "text",
+)
+CERTAIN = 0.1
+
+
+class Reader(Protocol):
+    """The shape of a reader module."""
+
+    FORMAT: str
+
+    def sniff(self, source: Source) -> float:
+        """How likely the bytes are this format, 0 to 1."""
+        ...
+
+    def read(self, sources: Sequence[Source], options: ReadOptions) -> list[Run]:
+        """The runs in the file (or in the files that belong together)."""
+        ...
+
+
+def reader(name: str) -> Reader:
+    """The reader module of that name."""
+    return cast("Reader", import_module(f"convergence_cli.readers.{name}"))
+
+
+def best_reader(source: Source) -> Reader | None:
+    """The reader that is surest of the bytes, or None where none recognises them."""
+    scores = [(module.sniff(source), module) for module in map(reader, READERS)]
+    score, module = max(scores, key=lambda pair: pair[0])
+    return module if score >= CERTAIN else None

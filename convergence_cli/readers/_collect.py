@@ -1,0 +1,167 @@
+"""Gathers the points of a run as they are read, with memory that stays flat however long the log is."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from convergence_cli.buckets import concatenate, merge, reduce_points
+from convergence_cli.model import Buckets, Curve
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from convergence_cli.model import FloatArray
+
+KEPT_POINTS = 1 << 16
+MAX_SERIES = 4096
+MAX_RESTARTS = 1000
+_EXTRAS = ("epoch", "time", "line")
+
+
+@dataclass(slots=True)
+class _Series:
+    """One growing series: whole points up to ``KEPT_POINTS``, buckets of equal size beyond."""
+
+    parts: dict[str, list[FloatArray]] = field(default_factory=dict)
+    pending: int = 0
+    total: int = 0
+    size: int = 1
+    buckets: Buckets | None = None
+    last_step: float = -np.inf
+    restarts: list[int] = field(default_factory=list)
+    rows: dict[str, array[float]] = field(default_factory=dict)
+
+
+class Collector:
+    """The series of one run. A value that was not logged is left out by the caller, never passed as NaN."""
+
+    def __init__(self, file: str | None = None) -> None:
+        self._file = file
+        self._series: dict[str, _Series] = {}
+        self.dropped: set[str] = set()
+
+    def add(
+        self,
+        name: str,
+        step: FloatArray,
+        value: FloatArray,
+        *,
+        epoch: FloatArray | None = None,
+        time: FloatArray | None = None,
+        line: FloatArray | None = None,
+    ) -> None:
+        """Append points in log order; all arrays have one length. NaN and infinite values were logged so."""
+        if not len(value):
+            return
+        series = self._get(name)
+        if series is None:
+            return
+        self._flush_rows(series)
+        self._append(series, {"step": step, "value": value, "epoch": epoch, "time": time, "line": line})
+
+    def add_row(
+        self,
+        values: Mapping[str, float],
+        step: float,
+        *,
+        epoch: float | None = None,
+        time: float | None = None,
+        line: int | None = None,
+    ) -> None:
+        """Append one point to each named series: for readers that meet one record at a time."""
+        extras = {"epoch": epoch, "time": time, "line": line}
+        for name, value in values.items():
+            series = self._get(name)
+            if series is None:
+                continue
+            rows = series.rows
+            if not rows:
+                rows.update({key: array("d") for key in ("step", "value", *_EXTRAS)})
+            rows["step"].append(step)
+            rows["value"].append(value)
+            for key, extra in extras.items():
+                rows[key].append(np.nan if extra is None else extra)
+            if len(rows["step"]) >= KEPT_POINTS:
+                self._flush_rows(series)
+
+    def curves(self) -> tuple[Curve, ...]:
+        """What was gathered, in the order in which the series were first seen."""
+        for series in self._series.values():
+            self._flush_rows(series)
+        return tuple(self._curve(name, series) for name, series in self._series.items())
+
+    def _get(self, name: str) -> _Series | None:
+        series = self._series.get(name)
+        if series is None:
+            if len(self._series) >= MAX_SERIES:
+                self.dropped.add(name)
+                return None
+            series = self._series[name] = _Series()
+        return series
+
+    def _flush_rows(self, series: _Series) -> None:
+        if series.rows:
+            columns = {
+                key: np.frombuffer(column, dtype=np.float64).copy() for key, column in series.rows.items()
+            }
+            series.rows = {}
+            self._append(series, dict(columns))
+
+    def _append(self, series: _Series, columns: Mapping[str, FloatArray | None]) -> None:
+        step = np.ascontiguousarray(columns["step"], dtype=np.float64)
+        before = np.concatenate(([series.last_step], step[:-1]))
+        for index in np.flatnonzero(step < before)[: MAX_RESTARTS - len(series.restarts)]:
+            series.restarts.append(series.total + int(index))
+        series.last_step = float(step[-1])
+        count = len(step)
+        for key in ("step", "value", *_EXTRAS):
+            column = columns.get(key)
+            filled = np.full(count, np.nan) if column is None else np.asarray(column, dtype=np.float64)
+            series.parts.setdefault(key, []).append(filled)
+        series.pending += count
+        series.total += count
+        if series.total > KEPT_POINTS and series.pending >= KEPT_POINTS:
+            self._shrink(series, final=False)
+
+    def _shrink(self, series: _Series, *, final: bool) -> None:
+        """Turn pending points into buckets; double the bucket size whenever there are too many."""
+        columns = {
+            key: np.concatenate(parts) for key, parts in series.parts.items() if key in ("step", "value")
+        }
+        count = series.pending if final else series.pending - series.pending % series.size
+        fresh = reduce_points(columns["step"][:count], columns["value"][:count], series.size)
+        series.buckets = fresh if series.buckets is None else concatenate([series.buckets, fresh])
+        series.parts = {key: [column[count:]] for key, column in columns.items()}
+        series.pending -= count
+        while len(series.buckets.count) > KEPT_POINTS:
+            series.buckets = merge(series.buckets, np.arange(0, len(series.buckets.count), 2))
+            series.size *= 2
+
+    def _curve(self, name: str, series: _Series) -> Curve:
+        if series.buckets is not None:
+            if series.pending:
+                self._shrink(series, final=True)
+            buckets = series.buckets
+            ends = np.cumsum(buckets.count + buckets.nonfinite)
+            restarts = tuple(sorted({int(i) for i in np.searchsorted(ends, series.restarts, side="right")}))
+            return Curve(
+                name, buckets.last_step, buckets.mean, file=self._file, restarts=restarts, buckets=buckets
+            )
+        columns = {key: np.concatenate(parts) for key, parts in series.parts.items()}
+        epoch, time, line = (
+            None if np.isnan(columns[key]).all() else columns[key] for key in ("epoch", "time", "line")
+        )
+        return Curve(
+            name,
+            columns["step"],
+            columns["value"],
+            epoch=epoch,
+            time=time,
+            line=None if line is None else np.nan_to_num(line).astype(np.int64),
+            file=self._file,
+            restarts=tuple(series.restarts),
+        )

@@ -72,7 +72,10 @@ def resolve(
         found = _named_table(Path(config)) if config else find_table(run)
         if found is not None:
             settings = replace(settings, **_from_file(*found))
-    return replace(settings, **_from_environment(environment), **_checked_flags(flags))
+    for layer in (_from_environment(environment), _checked_flags(flags)):
+        metrics = {**settings.metrics, **layer.get("metrics", {})}
+        settings = replace(settings, **{**layer, "metrics": metrics})
+    return settings
 
 
 def find_table(run: str | None) -> tuple[Path, str, Mapping[str, Any]] | None:

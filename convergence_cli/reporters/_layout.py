@@ -1,0 +1,116 @@
+"""Text in terminal cells: width, wrapping, cutting and ANSI styles."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from convergence_cli.reporters import Look
+
+_SGR = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36", "magenta": "35"}
+
+
+@dataclass(frozen=True, slots=True)
+class Glyphs:
+    """The few characters beyond ASCII, or what stands for them."""
+
+    arrow: str
+    dot: str
+    dash: str
+    more: str
+    bad: str
+    levels: str
+
+
+UNICODE = Glyphs("→", "·", "–", "…", "×", "▁▂▃▄▅▆▇█")
+ASCII = Glyphs("->", "|", "-", "...", "x", "_.-=+*#@")
+
+
+def glyphs(look: Look) -> Glyphs:
+    """The glyphs that the output can carry."""
+    return UNICODE if look.unicode else ASCII
+
+
+def painter(look: Look) -> Callable[[str, str], str]:
+    """``paint(text, "bold red")``: the text in that style where colour is on, as it is otherwise."""
+    if not look.color:
+        return lambda text, style: text
+
+    def paint(text: str, style: str) -> str:
+        codes = ";".join(_SGR[word] for word in style.split())
+        return f"\x1b[{codes}m{text}\x1b[0m" if text else text
+
+    return paint
+
+
+def cells(text: str) -> int:
+    """How many terminal columns ``text`` takes: East Asian wide characters two, combining marks none."""
+    if text.isascii():
+        return len(text)
+    return sum(map(_cell, text))
+
+
+def _cell(char: str) -> int:
+    if unicodedata.combining(char):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def cut(text: str, width: int, more: str = "…") -> str:
+    """``text`` in at most ``width`` columns."""
+    if cells(text) <= width:
+        return text
+    room = width - cells(more)
+    if room < 0:
+        return ""
+    return _head(text, room) + more
+
+
+def _head(text: str, width: int) -> str:
+    taken = 0
+    for index, char in enumerate(text):
+        taken += _cell(char)
+        if taken > width:
+            return text[:index]
+    return text
+
+
+def wrap(text: str, width: int, *, indent: str = "", limit: int | None = None, more: str = "…") -> list[str]:
+    """``text`` in lines of at most ``width`` columns, indent included, and at most ``limit`` lines."""
+    room = max(width - len(indent), 2)
+    lines: list[str] = []
+    line = ""
+    for word in text.split():
+        rest = word
+        if line and cells(line) + 1 + cells(rest) <= room:
+            line = f"{line} {rest}"
+            continue
+        if line:
+            lines.append(line)
+        while cells(rest) > room:
+            head = _head(rest, room) or rest[0]
+            lines.append(head)
+            rest = rest[len(head) :]
+        line = rest
+    if line:
+        lines.append(line)
+    if limit is not None and len(lines) > limit:
+        kept = lines[:limit]
+        kept[-1] = cut(f"{kept[-1]} {lines[limit]}", room - len(more), "") + more
+        lines = kept
+    return [indent + item for item in lines]
+
+
+def join_cut(parts: list[str], joint: str, width: int, more: str) -> str:
+    """As many whole ``parts`` as fit into ``width`` columns; ``more`` where some had to be left out."""
+    text = ""
+    for index, part in enumerate(parts):
+        longer = f"{text}{joint}{part}" if text else part
+        room = width - (cells(more) + 1 if index < len(parts) - 1 else 0)
+        if cells(longer) > room:
+            return f"{text} {more}" if text else cut(part, width, more)
+        text = longer
+    return text

@@ -1,0 +1,209 @@
+"""One run as lines of text: verdict, curve, findings, causes, remedies, and what could not be looked at."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from convergence_cli.printable import printable
+from convergence_cli.reporters._layout import Glyphs, cut, join_cut, wrap
+from convergence_cli.reporters._sparkline import columns, on_log_scale, sparkline
+from convergence_cli.reporters._wording import (
+    changes,
+    number,
+    pairs,
+    percent,
+    place,
+    plural,
+    sentence,
+    worst_first,
+)
+
+if TYPE_CHECKING:
+    from convergence_cli.model import Cause, Finding, Remedy, RunReport
+    from convergence_cli.reporters import Look
+
+FINDING_LINES = 4
+MESSAGE_LINES = 2
+SHOWN_CAUSES = 3
+SHOWN_REMEDIES = 3
+SHOWN_NOTES = 4
+DRAWN_ROLES = ("train_loss", "val_loss")
+_SEVERITY_STYLE = {"error": "bold red", "warning": "bold yellow", "note": "cyan"}
+_LABEL_STYLE = {
+    "converging": "bold green",
+    "diverging": "bold red",
+    "stuck": "bold red",
+    "overfitting": "bold yellow",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """How lines are made for one output: width, glyphs and colour."""
+
+    look: Look
+    glyphs: Glyphs
+    paint: Callable[[str, str], str]
+
+    def wrap(self, text: str, indent: str, limit: int | None = None) -> list[str]:
+        """``text`` in lines that fit."""
+        return wrap(text, self.look.width, indent=indent, limit=limit, more=self.glyphs.more)
+
+    def line(self, parts: list[str], indent: str = "") -> str:
+        """As many of ``parts`` as fit into one line."""
+        return indent + join_cut(
+            parts, f" {self.glyphs.dot} ", self.look.width - len(indent), self.glyphs.more
+        )
+
+    def style(self, label: str) -> str:
+        """The style of a verdict label."""
+        return _LABEL_STYLE.get(label, "bold magenta")
+
+
+def run_lines(run: RunReport, page: Page) -> Iterator[str]:
+    """Everything said of one run; ``look.detail`` decides how much."""
+    yield from _head(run, page)
+    detail = page.look.detail
+    if detail >= 0:
+        yield from _curves(run, page)
+        yield from _series(run, page)
+    if run.findings:
+        yield from ("", page.paint("Findings", "bold"))
+        for finding in worst_first(run.findings):
+            yield from _finding(finding, run.path, page)
+    if detail < 0:
+        return
+    if run.causes:
+        yield from ("", page.paint("Likely causes", "bold"))
+        yield from _some(run.causes, SHOWN_CAUSES, _cause, page)
+    if run.remedies:
+        yield from ("", page.paint("What to change", "bold"))
+        yield from _some(run.remedies, SHOWN_REMEDIES, _remedy, page)
+    yield from _small_print(run, page)
+
+
+def _head(run: RunReport, page: Page) -> Iterator[str]:
+    summary = run.summary
+    facts = [printable(run.name), printable(run.format)]
+    if summary.get("points") is not None:
+        facts.append(plural(summary["points"], "point"))
+    first, last = summary.get("first_step"), summary.get("last_step")
+    if first is not None and last is not None:
+        unit = printable(summary.get("x") or "step", 20)
+        facts.append(f"{unit}s {number(first)}{page.glyphs.dash}{number(last)}")
+    yield page.paint(page.line(facts), "bold")
+    verdict = run.verdict
+    label = verdict.label.upper()
+    sure = [] if verdict.label == "undetermined" else [percent(verdict.confidence)]
+    since = [] if verdict.since_step is None else [f"since step {number(verdict.since_step)}"]
+    best = [] if verdict.best_step is None else [f"best at step {number(verdict.best_step)}"]
+    line = page.line([label, *sure, printable(verdict.state), *since, *best])
+    yield page.paint(label, page.style(verdict.label)) + line.removeprefix(label)
+    yield from page.wrap(sentence(verdict.reason), "  ")
+
+
+def _curves(run: RunReport, page: Page) -> Iterator[str]:
+    curves = run.summary.get("curves") or {}
+    for role in DRAWN_ROLES:
+        curve = curves.get(role)
+        if not isinstance(curve, Mapping) or not curve.get("mean"):
+            continue
+        drawn = columns(curve, page.look.width - 14)
+        finite = [item for item in drawn if item is not None]
+        line = sparkline(drawn, page.glyphs.levels, page.glyphs.bad)
+        yield cut(f"  {role:<10}  {line}", page.look.width, page.glyphs.more)
+        if finite:
+            scale = ", log scale" if on_log_scale(finite) else ""
+            low_high = f"{number(min(finite))} to {number(max(finite))}{scale}"
+            ends = f"{number(finite[0])} {page.glyphs.arrow} {number(finite[-1])} ({low_high})"
+            yield cut(f"{' ' * 14}{ends}", page.look.width, page.glyphs.more)
+
+
+def _series(run: RunReport, page: Page) -> Iterator[str]:
+    summary = run.summary
+    series = summary.get("series") or {}
+    total = summary.get("series_total")
+    if series and total is not None:
+        read = summary.get("series_read", len(series))
+        roles = ", ".join(f"{printable(role, 60)}={printable(name, 60)}" for role, name in series.items())
+        yield from page.wrap(f"read {read} of {total} series as {roles}", "  ", limit=3)
+    if page.look.detail > 0:
+        unread = [printable(name, 60) for name in summary.get("unread") or ()]
+        if unread:
+            yield from page.wrap(f"not read: {', '.join(unread)}", "  ")
+        config = pairs(summary.get("config") or {})
+        if config:
+            yield from page.wrap(f"the run says: {', '.join(config)}", "  ")
+
+
+def _finding(finding: Finding, path: str, page: Page) -> Iterator[str]:
+    """At most four lines: what, the message, and the numbers with their place."""
+    code, name = printable(finding.rule), printable(finding.name)
+    line = page.line([f"{code} {name}", finding.severity, percent(finding.confidence)], "  ")
+    yield line.replace(code, page.paint(code, _SEVERITY_STYLE.get(finding.severity, "bold")), 1)
+    message = page.wrap(sentence(finding.message), "    ", MESSAGE_LINES)
+    yield from message
+    where = place(finding.where, path, page.glyphs.dash)
+    numbers = ", ".join([*([f"at {where}"] if where else []), *pairs(finding.evidence)])
+    limit = None if page.look.detail > 0 else FINDING_LINES - 1 - len(message)
+    yield from (page.paint(line, "dim") for line in page.wrap(numbers, "    ", limit))
+
+
+def _some(
+    items: tuple[Any, ...], shown: int, draw: Callable[..., Iterator[str]], page: Page
+) -> Iterator[str]:
+    kept = items if page.look.detail > 0 else items[:shown]
+    for item in kept:
+        yield from draw(item, page)
+    if len(items) > len(kept):
+        yield f"  {page.glyphs.more} {len(items) - len(kept)} more with --verbose"
+
+
+def _cause(cause: Cause, page: Page) -> Iterator[str]:
+    support = [f"from {', '.join(map(printable, cause.supported_by))}"] if cause.supported_by else []
+    if cause.contradicted_by:
+        support.append(f"against it {', '.join(map(printable, cause.contradicted_by))}")
+    yield page.line([f"{percent(cause.probability):>5}  {printable(cause.name)}", *support], "  ")
+    yield from page.wrap(sentence(cause.explanation), "         ", None if page.look.detail > 0 else 2)
+    if page.look.detail > 0 and cause.would_confirm:
+        wanted = "; ".join(map(printable, cause.would_confirm))
+        yield from page.wrap(f"would settle it: {wanted}", "         ")
+
+
+def _remedy(remedy: Remedy, page: Page) -> Iterator[str]:
+    change = changes(remedy, page.glyphs.arrow)
+    for item in change or [printable(remedy.name)]:
+        yield from (page.paint(line, "bold") for line in page.wrap(item, "  "))
+    answered = f"for {printable(remedy.addresses)}, {percent(remedy.confidence)}"
+    text = f"{sentence(remedy.why)} ({answered})"
+    yield from page.wrap(text, "      ", None if page.look.detail > 0 else 3)
+    if page.look.detail > 0:
+        if remedy.risk:
+            yield from page.wrap(f"risk: {sentence(remedy.risk)}", "      ")
+        for line in (remedy.snippet or "").splitlines():
+            yield cut(f"      | {printable(line)}", page.look.width, page.glyphs.more)
+        for reference in remedy.references:
+            yield from page.wrap(f"see {printable(reference)}", "      ")
+
+
+def _small_print(run: RunReport, page: Page) -> Iterator[str]:
+    lines: list[str] = []
+    if run.skipped and page.look.detail > 0:
+        for skip in run.skipped:
+            lines += page.wrap(f"skipped {printable(skip.rule)}: {printable(skip.reason)}", "  ")
+    elif run.skipped:
+        reasons = Counter(printable(skip.reason) for skip in run.skipped)
+        said = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common())
+        could_not = f"{plural(len(run.skipped), 'rule')} could not look: {said}"
+        lines += page.wrap(could_not, "  ", limit=2)
+    shown = run.notes if page.look.detail > 0 else run.notes[:SHOWN_NOTES]
+    for note in shown:
+        lines += page.wrap(f"note: {sentence(note)}", "  ")
+    if len(run.notes) > len(shown):
+        lines.append(f"  {page.glyphs.more} {len(run.notes) - len(shown)} more notes with --verbose")
+    if lines:
+        yield ""
+        yield from (page.paint(line, "dim") for line in lines)

@@ -1,0 +1,118 @@
+"""Numbers, places and changes in words, the same in every reporter."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from convergence_cli.printable import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from convergence_cli.model import Finding, Remedy, Report, RunReport, Where
+
+MAX_SENTENCE = 2000
+SEVERITY_RANK = {"error": 0, "warning": 1, "note": 2}
+
+
+def sentence(text: object, limit: int = MAX_SENTENCE) -> str:
+    """``text`` on one line, safe to show."""
+    return printable(" ".join(str(text).split()), limit)
+
+
+def number(value: float) -> str:
+    """Four significant digits; whole numbers in full, with separators."""
+    if isinstance(value, bool) or not math.isfinite(value):
+        return str(value).lower()
+    if float(value).is_integer() and abs(value) < 1e15:
+        return f"{int(value):,}"
+    return f"{value:.4g}"
+
+
+def value(item: Any) -> str:
+    """An evidence or hyperparameter value, whatever its type (numpy scalars included)."""
+    if hasattr(item, "item"):
+        item = item.item()
+    if isinstance(item, (bool, int, float)):
+        return number(item)
+    if isinstance(item, (list, tuple)):
+        return "[" + ", ".join(value(part) for part in item) + "]"
+    return printable(item, 80)
+
+
+def percent(share: float) -> str:
+    """A probability as whole percent, never rounded up to certainty."""
+    return f"{min(round(100 * share), 99) if share < 1 else 100} %"
+
+
+def pairs(items: Mapping[str, Any], joint: str = "=") -> list[str]:
+    """``name=value`` of each item."""
+    return [f"{printable(name, 60)}{joint}{value(item)}" for name, item in items.items()]
+
+
+def changes(remedy: Remedy, arrow: str = "->") -> list[str]:
+    """``key: old -> new`` of each change, without the old value where the run does not say it."""
+    lines = []
+    for key, new in remedy.change.items():
+        old = remedy.from_.get(key)
+        before = "" if old is None else f"{value(old)} {arrow} "
+        lines.append(f"{printable(key, 60)}: {before}{value(new)}")
+    return lines
+
+
+def steps(where: Where, dash: str = "-") -> str:
+    """The steps a finding speaks of, or nothing."""
+    first, last = where.first_step, where.last_step
+    if first is None and last is None:
+        return ""
+    if first is None or last is None or first == last:
+        return f"step {number(_known(first, last))}"
+    return f"steps {number(first)}{dash}{number(last)}"
+
+
+def _known(first: float | None, last: float | None) -> float:
+    return first if first is not None else last if last is not None else math.nan
+
+
+def place(where: Where, path: str, dash: str = "-") -> str:
+    """Series, layer, steps and line of a finding, in words; the file only where it is not ``path``."""
+    line = "" if where.line is None else f"line {where.line}"
+    if line and where.file not in (None, path):
+        line = f"{printable(where.file, 80)}:{where.line}"
+    named = [printable(name, 80) for name in (where.series, where.layer) if name]
+    return ", ".join([*named, *filter(None, (steps(where, dash), line))])
+
+
+def worst_first(findings: Iterable[Finding]) -> list[Finding]:
+    """Errors before warnings before notes, the surest first."""
+    return sorted(findings, key=lambda item: (SEVERITY_RANK[item.severity], -item.confidence, item.rule))
+
+
+def plural(count: int, word: str) -> str:
+    """``1 run``, ``2 runs``."""
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
+
+
+def severities(runs: Iterable[RunReport]) -> str:
+    """``2 errors, 1 note``, or ``no findings``."""
+    found = [finding.severity for run in runs for finding in run.findings]
+    counts = [plural(found.count(name), name) for name in SEVERITY_RANK if name in found]
+    return ", ".join(counts) or "no findings"
+
+
+def totals(report: Report) -> str:
+    """The whole report in one line."""
+    labels = [run.verdict.label for run in report.runs]
+    split = ", ".join(f"{labels.count(label)} {label}" for label in sorted(set(labels)))
+    unread = f"; {plural(len(report.errors), 'input')} not read" if report.errors else ""
+    if not report.runs:
+        return f"no verdict{unread}"
+    return f"{plural(len(labels), 'run')}: {split}; {severities(report.runs)}{unread}"
+
+
+def verdict_line(run: RunReport) -> str:
+    """``diverging (97 %): non-finite``."""
+    verdict = run.verdict
+    sure = "" if verdict.label == "undetermined" else f" ({percent(verdict.confidence)})"
+    return f"{verdict.label}{sure}: {printable(verdict.state)}"

@@ -1,0 +1,43 @@
+"""One JSON object a line, each with its ``type``; the summary comes last, so that a cut stream shows."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from convergence_cli.codec import TOOL, plain
+from convergence_cli.model import SCHEMA_VERSION, SEVERITIES
+from convergence_cli.reporters import PLAIN, Look
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from convergence_cli.model import Report
+
+_PARTS = {"findings": "finding", "causes": "cause", "remedies": "remedy", "skipped": "skip"}
+
+
+def render(report: Report, look: Look = PLAIN) -> str:
+    """Lines of type run, finding, cause, remedy, skip, error and, last, summary."""
+    return "".join(json.dumps(item, allow_nan=False) + "\n" for item in _items(report))
+
+
+def _items(report: Report) -> Iterator[dict[str, Any]]:
+    for run in report.runs:
+        data = plain(run)
+        parts = {key: data.pop(key) for key in _PARTS}
+        yield {"type": "run", **data}
+        for key, kind in _PARTS.items():
+            for part in parts[key]:
+                yield {"type": kind, "run": run.path, "run_name": run.name, **part}
+    for error in report.errors:
+        yield {"type": "error", **plain(error)}
+    found = [finding.severity for run in report.runs for finding in run.findings]
+    yield {
+        "type": "summary",
+        "schema_version": SCHEMA_VERSION,
+        "tool": {"name": TOOL, "version": report.version},
+        "runs": len(report.runs),
+        "findings": {name: found.count(name) for name in SEVERITIES},
+        "errors": len(report.errors),
+    }

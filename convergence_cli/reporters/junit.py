@@ -1,0 +1,68 @@
+"""JUnit XML: a suite a run, a case a rule, so that a passed rule and one that could not look differ."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from convergence_cli.reporters import PLAIN, Look
+from convergence_cli.reporters._wording import pairs, place, sentence, verdict_line, worst_first
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from convergence_cli.model import Finding, Report, RunReport
+
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;"}
+
+
+def render(report: Report, look: Look = PLAIN) -> str:
+    """The whole report as ASCII XML."""
+    lines = ['<?xml version="1.0" encoding="UTF-8"?>', '<testsuites name="ctroubleshoot">']
+    for run in report.runs:
+        lines.extend(_suite(run, look))
+    if report.errors:
+        count = len(report.errors)
+        lines.append(f'  <testsuite name="inputs" tests="{count}" failures="0" errors="{count}" skipped="0">')
+        for item in report.errors:
+            text = escaped(f"{item.message} {item.hint or ''}")
+            lines.append(f'    <testcase classname="input" name="{escaped(item.path)}">')
+            lines += [f'      <error message="{text}"/>', "    </testcase>"]
+        lines.append("  </testsuite>")
+    return "\n".join([*lines, "</testsuites>", ""])
+
+
+def escaped(text: object) -> str:
+    """``text`` for an attribute or element, in ASCII; what XML cannot hold is already escaped."""
+    safe = "".join(_ENTITIES.get(char, char) for char in sentence(text))
+    return safe.encode("ascii", "xmlcharrefreplace").decode()
+
+
+def _suite(run: RunReport, look: Look) -> Iterator[str]:
+    found = worst_first(run.findings)
+    judged = {item.rule for item in found} | {item.rule for item in run.skipped}
+    passed = [rule for rule in look.rules if rule.code not in judged]
+    failures = sum(item.severity in look.failing for item in found)
+    tests = len(found) + len(run.skipped) + len(passed)
+    counts = f'tests="{tests}" failures="{failures}" errors="0" skipped="{len(run.skipped)}"'
+    yield f'  <testsuite name="{escaped(run.name)}" {counts}>'
+    path = escaped(run.path)
+    for item in found:
+        yield f'    <testcase classname="{path}" name="{escaped(f"{item.rule} {item.name}")}">'
+        yield _outcome(item, run.path, look)
+        yield "    </testcase>"
+    for skip in run.skipped:
+        yield f'    <testcase classname="{path}" name="{escaped(skip.rule)}">'
+        yield f'      <skipped message="{escaped(skip.reason)}"/>'
+        yield "    </testcase>"
+    for rule in passed:
+        yield f'    <testcase classname="{path}" name="{escaped(f"{rule.code} {rule.name}")}"/>'
+    yield f"    <system-out>{escaped(f'{verdict_line(run)}. {run.verdict.reason}')}</system-out>"
+    yield "  </testsuite>"
+
+
+def _outcome(item: Finding, path: str, look: Look) -> str:
+    detail = escaped("; ".join(filter(None, [place(item.where, path), *pairs(item.evidence)])))
+    if item.severity in look.failing:
+        attributes = f'type="{item.severity}" message="{escaped(item.message)}"'
+        return f"      <failure {attributes}>{detail}</failure>"
+    return f"      <system-out>{item.severity}: {escaped(item.message)} {detail}</system-out>"

@@ -1,0 +1,78 @@
+"""Tables for a pull request comment."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from convergence_cli.reporters import PLAIN, Look
+from convergence_cli.reporters._wording import (
+    changes,
+    percent,
+    place,
+    plural,
+    sentence,
+    totals,
+    worst_first,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from convergence_cli.model import Report, RunReport
+
+_MARKUP = re.compile(r"([\\`*_{}\[\]()!|~$])")
+# GitHub links mentions and issues after it has decoded entities; an invisible space keeps them apart.
+_LINKED = {"@": "@&#8203;", "#": "#&#8203;"}
+
+
+def escaped(text: object) -> str:
+    """``text`` so that Markdown, HTML and mentions in it stay text, on one line."""
+    safe = sentence(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    safe = _MARKUP.sub(r"\\\1", safe)
+    return "".join(_LINKED.get(char, char) for char in safe)
+
+
+def render(report: Report, look: Look = PLAIN) -> str:
+    """A table of verdicts, then the findings, causes and remedies of each run that has any."""
+    lines = [f"**ctroubleshoot**: {escaped(totals(report))}"]
+    if report.runs:
+        lines += ["", "| run | verdict | why |", "| --- | --- | --- |"]
+        lines += [_verdict_row(run) for run in report.runs]
+    for run in report.runs:
+        lines.extend(_details(run))
+    if report.errors:
+        lines += ["", "**Not read**", ""]
+        lines += [f"- {escaped(item.message)} {escaped(item.hint or '')}".rstrip() for item in report.errors]
+    return "\n".join(lines) + "\n"
+
+
+def _verdict_row(run: RunReport) -> str:
+    verdict = run.verdict
+    sure = "" if verdict.label == "undetermined" else f" ({percent(verdict.confidence)})"
+    return f"| {escaped(run.name)} | **{verdict.label}**{sure} | {escaped(verdict.reason)} |"
+
+
+def _details(run: RunReport) -> Iterator[str]:
+    if not (run.findings or run.causes or run.remedies):
+        return
+    yield from ("", f"### {escaped(run.name)}")
+    if run.findings:
+        yield from ("", "| severity | rule | where | finding |", "| --- | --- | --- | --- |")
+        for item in worst_first(run.findings):
+            rule = f"{escaped(item.rule)} {escaped(item.name)}"
+            where = escaped(place(item.where, run.path))
+            yield f"| {item.severity} | {rule} | {where} | {escaped(item.message)} |"
+    if run.causes:
+        yield from ("", "**Likely causes**", "")
+        for cause in run.causes:
+            support = f" (from {escaped(', '.join(cause.supported_by))})" if cause.supported_by else ""
+            name, explanation = escaped(cause.name), escaped(cause.explanation)
+            yield f"- {percent(cause.probability)} {name}{support}: {explanation}"
+    if run.remedies:
+        yield from ("", "**What to change**", "")
+        for remedy in run.remedies:
+            change = "; ".join(changes(remedy)) or remedy.name
+            yield f"- **{escaped(change)}** for {escaped(remedy.addresses)}: {escaped(remedy.why)}"
+    if run.skipped:
+        yield from ("", f"{plural(len(run.skipped), 'rule')} could not look.")

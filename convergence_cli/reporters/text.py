@@ -1,0 +1,70 @@
+"""The default: one screen a run. Plain string building, so that a small log needs no further import."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from convergence_cli.printable import printable
+from convergence_cli.reporters import PLAIN, Look
+from convergence_cli.reporters._layout import UNICODE, cells, cut, glyphs, painter
+from convergence_cli.reporters._run_text import Page, run_lines
+from convergence_cli.reporters._wording import percent, sentence, severities, totals
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from convergence_cli.model import Report, RunReport
+
+_NAME_COLUMN = 36
+
+
+def render(report: Report, look: Look = PLAIN) -> str:
+    """A table where there are several runs, then each run, then what could not be read, then the total."""
+    if not look.unicode:
+        report = _ascii(report)
+    page = Page(look, glyphs(look), painter(look))
+    blocks = []
+    if len(report.runs) > 1:
+        blocks.append(list(_table(report.runs, page)))
+    blocks.extend(list(run_lines(run, page)) for run in report.runs)
+    if report.errors:
+        blocks.append(list(_errors(report, page)))
+    blocks.append([page.paint(line, "bold") for line in page.wrap(totals(report), "")])
+    text = "\n\n".join("\n".join(block) for block in blocks) + "\n"
+    return text if look.unicode else text.replace(UNICODE.more, "~")
+
+
+def _ascii(value: Any) -> Any:
+    """``value`` with every string in ASCII, before lines are broken: escapes take more room."""
+    if isinstance(value, str):
+        return value.encode("ascii", "backslashreplace").decode()
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{item.name: _ascii(getattr(value, item.name)) for item in fields(value)})
+    if isinstance(value, Mapping):
+        return {_ascii(key): _ascii(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_ascii, value))
+    return value
+
+
+def _table(runs: tuple[RunReport, ...], page: Page) -> Iterator[str]:
+    more = page.glyphs.more
+    names = [cut(printable(run.name), _NAME_COLUMN, more) for run in runs]
+    wide = max(cells(name) for name in names)
+    for run, name in zip(runs, names, strict=True):
+        verdict = run.verdict
+        sure = "" if verdict.label == "undetermined" else percent(verdict.confidence)
+        plain = f"{name}{' ' * (wide - cells(name))}  {verdict.label:<12}  {sure:>5}  "
+        rest = f"{printable(verdict.state)}, {severities([run])}"
+        line = cut(plain + rest, page.look.width, more)
+        yield line.replace(verdict.label, page.paint(verdict.label, page.style(verdict.label)), 1)
+
+
+def _errors(report: Report, page: Page) -> Iterator[str]:
+    yield page.paint("Not read", "bold red")
+    for error in report.errors:
+        yield from page.wrap(sentence(error.message), "  ")
+        if error.hint:
+            yield from page.wrap(sentence(error.hint), "    ")

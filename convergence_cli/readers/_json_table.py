@@ -1,0 +1,171 @@
+"""Records to columns: which series each record gives a point to, as index and value arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from convergence_cli.model import FloatArray
+
+    Points = tuple[npt.NDArray[np.intp], FloatArray]
+    Table = dict[str, Points]
+    _Lists = dict[str, tuple[list[int], list[float]]]
+
+MAX_DEPTH = 5
+CONFIG_KEYS = frozenset(("config", "args", "hparams", "params", "hyperparameters", "hyper_parameters", "training_args"))
+_MODES = frozenset(("train", "val", "valid", "validation", "eval", "test"))
+_NAME_KEYS = ("name", "metric", "tag", "key")
+_FEW = 8
+_MAX_NUMBER_TEXT = 64
+
+
+def number(value: object) -> float | None:
+    """``value`` as a float, numeric strings included; None where it is no number. A bool is none."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, str) and (len(value) > _MAX_NUMBER_TEXT or "_" in value):
+        return None
+    if not isinstance(value, (int, float, str)):
+        return None
+    try:
+        return float(value)
+    except ValueError:
+        return None
+    except OverflowError:
+        return float("inf") if isinstance(value, int) and value > 0 else float("-inf")
+
+
+def tabulate(records: Sequence[Mapping[str, Any]]) -> Table:
+    """Each series of ``records``: the indices of the records that log it (ascending), and its values.
+
+    Nested objects are joined with ``/`` down to five levels, as deep as rllib nests its losses; lists are
+    no series. A null is *not logged*.
+    """
+    shapes: dict[tuple[str, ...], list[int]] = {}
+    first = tuple(records[0]) if records else ()
+    if all(map(first.__eq__, map(tuple, records))):
+        shapes[first] = list(range(len(records)))
+    else:
+        for index, record in enumerate(records):
+            shapes.setdefault(tuple(record), []).append(index)
+    parts: dict[str, list[Points]] = {}
+    singles: _Lists = {}
+    for keys, members in shapes.items():
+        if _is_summary(keys):
+            continue
+        for prefix, indices in _split(records, keys, members):
+            if len(indices) < _FEW:
+                for index in indices:
+                    _walk_record(records[index], prefix, index, singles)
+            else:
+                rows = records if len(indices) == len(records) else [records[index] for index in indices]
+                if _long_name(rows[0]) is None:
+                    _columns(rows, np.array(indices, dtype=np.intp), prefix, parts, singles)
+                    continue
+                for row, index in zip(rows, indices, strict=True):
+                    _walk_record(row, prefix, index, singles)
+    for name, (at, values) in singles.items():
+        parts.setdefault(name, []).append((np.array(at, dtype=np.intp), np.array(values, dtype=np.float64)))
+    return {name: _joined(points) for name, points in parts.items()}
+
+
+def configs(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The first object that a record holds under each name that means configuration."""
+    found: dict[str, Any] = {}
+    for record in records:
+        for key in CONFIG_KEYS.intersection(record):
+            if isinstance(record[key], dict) and record[key]:
+                found.setdefault(key, record[key])
+        if found:
+            break
+    return found
+
+
+def _is_summary(keys: tuple[str, ...]) -> bool:
+    # The Trainer's last row: train_loss is the mean over the run, not a point of it.
+    return "train_runtime" in keys and "loss" not in keys
+
+
+def _split(
+    records: Sequence[Mapping[str, Any]], keys: tuple[str, ...], members: list[int]
+) -> list[tuple[str, list[int]]]:
+    """The records of one shape by what their series are prefixed with: ``mode``, or none."""
+    if "mode" not in keys:
+        return [("", members)]
+    groups: dict[str, list[int]] = {}
+    for index in members:
+        mode = records[index]["mode"]
+        groups.setdefault(f"{mode}/" if isinstance(mode, str) and mode in _MODES else "", []).append(index)
+    return list(groups.items())
+
+
+def _columns(
+    rows: Sequence[Mapping[str, Any]],
+    indices: npt.NDArray[np.intp],
+    prefix: str,
+    parts: dict[str, list[Points]],
+    singles: _Lists,
+) -> None:
+    """Records of one shape: a series a key, read at once where every value is a number."""
+    for key in rows[0]:
+        values = list(map(itemgetter(key), rows))
+        kinds = set(map(type, values))
+        if kinds <= {int, float}:
+            try:
+                column = np.fromiter(values, np.float64, len(values))
+            except OverflowError:
+                column = np.array([number(value) for value in values], dtype=np.float64)
+            parts.setdefault(prefix + key, []).append((indices, column))
+            continue
+        if kinds.isdisjoint((int, float, str, dict)) or (dict in kinds and key in CONFIG_KEYS):
+            continue
+        for value, index in zip(values, indices.tolist(), strict=True):
+            _walk(value, prefix + key, index, 1, singles)
+
+
+def _walk_record(record: Mapping[str, Any], prefix: str, index: int, out: _Lists) -> None:
+    long_name = _long_name(record)
+    for key, value in record.items():
+        if isinstance(value, dict) and key in CONFIG_KEYS:
+            continue
+        name = long_name if key == "value" and long_name is not None else key
+        _walk(value, prefix + name, index, 1, out)
+
+
+def _long_name(record: Mapping[str, Any]) -> str | None:
+    """The series of a record in long form, ``{"step": 1, "name": "loss", "value": 0.5}``."""
+    if "value" not in record or number(record["value"]) is None:
+        return None
+    return next((record[key] for key in _NAME_KEYS if isinstance(record.get(key), str)), None)
+
+
+def _walk(value: object, name: str, index: int, depth: int, out: _Lists) -> None:
+    if isinstance(value, dict):
+        if depth < MAX_DEPTH:
+            for key, item in value.items():
+                _walk(item, f"{name}/{key}", index, depth + 1, out)
+        return
+    point = number(value)
+    if point is not None:
+        at, values = out.setdefault(name, ([], []))
+        # Two spellings of one path ({"a/b": 1, "a": {"b": 2}}) are still one point a record.
+        if not at or at[-1] != index:
+            at.append(index)
+            values.append(point)
+
+
+def _joined(points: list[Points]) -> Points:
+    if len(points) == 1 and (len(points[0][0]) < 2 or bool(np.all(np.diff(points[0][0]) > 0))):
+        return points[0]
+    index = np.concatenate([at for at, _ in points])
+    value = np.concatenate([values for _, values in points])
+    order = np.argsort(index, kind="stable")
+    index, value = index[order], value[order]
+    keep = np.append(True, np.diff(index) > 0)
+    return index[keep], value[keep]

@@ -43,7 +43,15 @@ def fields(data: bytes) -> Iterator[tuple[int, int, int | bytes]]:
     little-endian), the content for BYTES. Raises ValueError where the bytes are no message; groups,
     which no log writes, count as malformed.
     """
-    pos, end = 0, len(data)
+    for number, wire, start, stop in spans(data, 0, len(data)):
+        yield number, wire, varint(data, start)[0] if wire == VARINT else data[start:stop]
+
+
+def spans(data: bytes, pos: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+    """The fields of the message in ``data[pos:end]``: (number, wire type, start, stop of the content).
+
+    Keys and lengths lie outside the span. Raises ValueError like ``fields``.
+    """
     while pos < end:
         key = data[pos]
         if key < 0x80:
@@ -54,18 +62,17 @@ def fields(data: bytes) -> Iterator[tuple[int, int, int | bytes]]:
         if number == 0:
             raise ValueError(f"field number 0 before byte {pos}")
         if wire == VARINT:
-            value, pos = varint(data, pos)
-            yield number, wire, value
-            continue
-        if wire == BYTES:
+            stop = varint(data, pos)[1]
+        elif wire == BYTES:
             size, pos = varint(data, pos)
+            stop = pos + size
         elif wire == FIXED64:
-            size = 8
+            stop = pos + 8
         elif wire == FIXED32:
-            size = 4
+            stop = pos + 4
         else:
             raise ValueError(f"wire type {wire} before byte {pos}")
-        if size > end - pos:
-            raise ValueError(f"field {number} needs {size} bytes and {end - pos} are left at byte {pos}")
-        yield number, wire, data[pos : pos + size]
-        pos += size
+        if stop > end:
+            raise ValueError(f"field {number} needs {stop - pos} bytes and {max(end - pos, 0)} are left at {pos}")
+        yield number, wire, pos, stop
+        pos = stop

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensorboard.compat.proto import event_pb2
 
-from convergence_cli.readers._protobuf import BYTES, FIXED32, FIXED64, VARINT, fields, signed, varint
+from convergence_cli.readers._protobuf import BYTES, FIXED32, FIXED64, VARINT, fields, signed, spans, varint
 
 
 def encoded(value: int) -> bytes:
@@ -74,6 +74,11 @@ def test_any_bytes_end_in_fields_or_a_value_error(data: bytes) -> None:
         walked = list(fields(data))
     except ValueError:
         return
-    assert sum(len(value) for _, wire, value in walked if wire == BYTES and isinstance(value, bytes)) <= len(
-        data
-    )
+    assert sum(len(value) for _, wire, value in walked if wire == BYTES and isinstance(value, bytes)) <= len(data)
+
+
+def test_a_nested_message_may_not_reach_past_its_own_end() -> None:
+    data = b"\x0a\x02\x0a\x01a"  # the outer field says 2 bytes, the inner one needs 3
+    assert list(spans(data, 0, 4)) == [(1, BYTES, 2, 4)]
+    with pytest.raises(ValueError, match="needs 1 bytes and 0 are left"):
+        list(spans(data, 2, 4))

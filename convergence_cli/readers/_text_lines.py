@@ -1,0 +1,83 @@
+"""Clean lines out of a console log: escape sequences, progress bars, logger and rank prefixes, numbers."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+MAX_LINE = 1 << 14
+
+# Every alternative starts with a different character and nothing nests, so the time is linear in the line.
+NUMBER = re.compile(
+    r"(?<![\w.@])(?<!\w-)([-+]?(?:1\.#(?:IND|QNAN|SNAN|INF)\w*"
+    r"|\d{1,3}(?:,\d{3})+(?![\d,])(?:\.\d*)?"
+    r"|\d+\.?\d*(?:[eE][-+]?\d+)?"
+    r"|\.\d+(?:[eE][-+]?\d+)?"
+    r"|(?:[nN][aA][nN]|[iI][nN][fF](?:[iI][nN][iI][tT][yY])?)(?![\w.])))"
+)
+_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_]|$)")
+_CONTROL = re.compile(r"[\x00\x07\x08\x7f]+")
+_GLOG = re.compile(r"^\s*[IWEF]\d{4,8} [\d:.]{8,20} +\d+ [\w./-]{1,200}:\d+\] ?")
+_RANK = re.compile(r"^\s*\[?(?:default|rank|Rank|RANK|GPU|gpu)[ :]?(\d{1,5})\]?[:\]]?\s")
+_CODE = re.compile(
+    r"^\s*(?:def |class |import |from [\w.]+ import |return\b|elif |else:|@\w|if .*:$|for .*:$|while .*:$|with .*:$|"
+    r"[\w.]+\(\s*$|\)[,;]?$)"
+    r"|print\w{0,2}\(|\bf\"|\bf'| == | [-+*/]= |\bself\.|\blambda\b|\{[A-Za-z_][\w.\[\]]*(?:[:!][^ }]*)?\}"
+    r"|%[.\d]*[dfgs]\b"
+)
+# Printed by programs when they start afresh.
+_HEADER = re.compile(
+    r"^\W{0,8}(?:trial|seed|fold|run|experiment)\b\W{0,3}\d"
+    r"|Namespace\(|Initializing solver|Starting Optimization|Running PyTorch|Start(?:ing)? training"
+    r"|Training started|^={20,}$|\bargs:|\bArguments\b|number of parameters",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One cleaned state of a line, and the rank of the process that printed it (None where not said)."""
+
+    text: str
+    rank: int | None = None
+
+
+def states(raw: str) -> list[str]:
+    """The states a line went through on the terminal (``\\r`` overwrites), escapes removed, in order."""
+    if "\x1b" in raw:
+        raw = _ESCAPE.sub("", raw)
+    if "\x00" in raw or "\x08" in raw or "\x07" in raw or "\x7f" in raw:
+        raw = _CONTROL.sub("", raw)
+    if "\r" not in raw:
+        return [raw] if raw and not raw.isspace() else []
+    return [state for state in raw.split("\r") if state and not state.isspace()]
+
+
+def clean(state: str) -> Line:
+    """``state`` without what a logger or launcher puts before the message, cut to 16 KiB."""
+    text = state[:MAX_LINE]
+    if text[:1] in "IWEF " and (match := _GLOG.match(text)):
+        text = text[match.end() :]
+    match = _RANK.match(text[:64])
+    return Line(text[match.end() :], int(match[1])) if match else Line(text)
+
+
+def is_code(text: str) -> bool:
+    """Whether a line is program source that the log repeats, not something measured."""
+    return _CODE.search(text) is not None
+
+
+def is_header(text: str) -> bool:
+    """Whether a line is what programs print when a run starts."""
+    return _HEADER.search(text[:400]) is not None
+
+
+def to_float(token: str) -> float:
+    """The value of a token that ``NUMBER`` matched."""
+    try:
+        return float(token)
+    except ValueError:
+        if "#" not in token:
+            return float(token.replace(",", ""))
+        sign = -1.0 if token.startswith("-") else 1.0
+        return sign * (float("inf") if "#INF" in token else float("nan"))

@@ -57,7 +57,8 @@ def masked(crc: int) -> int:
 def masked_rows(crc: WordArray) -> WordArray:
     """``masked`` for each element."""
     rotated: WordArray = crc >> np.uint32(15) | crc << np.uint32(17)
-    return rotated + np.uint32(_MASK_DELTA)
+    rotated += np.uint32(_MASK_DELTA)
+    return rotated
 
 
 def crc32c_rows(rows: ByteArray) -> WordArray:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 DELIMITERS = (",", "\t", ";", "|", " ")
-SAMPLED_LINES = 120
+SAMPLED_ROWS = 120
 MAX_COLUMNS = 4096
 # A blank or a bar also parts words: there most cells must be numbers before it is a table.
 _NUMERIC_SHARE = {" ": 0.9, "|": 0.5, "": 0.9}
@@ -67,13 +67,12 @@ def detect(text: str, *, complete: bool) -> Layout | None:
     lines = split_lines(text[: 1 << 20])
     if (not complete or not text.endswith(("\n", "\r"))) and len(lines) > 1:
         lines.pop()
-    lines = lines[:SAMPLED_LINES]
     first = next((line.lstrip() for line in lines if line.strip() and not is_comment(line)), "")
     if not first or first[0] in "{[<":
         return None
-    layouts = [layout for delimiter in DELIMITERS if (layout := _fit(lines, delimiter)) is not None]
+    layouts = [layout for delimiter in DELIMITERS if (layout := _fit(lines, delimiter, complete)) is not None]
     if not layouts:
-        return _fit(lines, "")
+        return _fit(lines, "", complete)
     return max(layouts, key=lambda found: (found.fit * (found.rows > 0), len(found.numbers), len(found.names)))
 
 
@@ -118,8 +117,8 @@ def _is_name(cell: str) -> bool:
     return False
 
 
-def _fit(lines: Sequence[str], delimiter: str) -> Layout | None:
-    split = split_rows(lines, delimiter)
+def _fit(lines: Sequence[str], delimiter: str, complete: bool) -> Layout | None:
+    split = split_rows(lines, delimiter, limit=SAMPLED_ROWS, final=complete)
     if not split.cells:
         return None
     header, body, begin = _header(lines, split, delimiter)

@@ -81,13 +81,20 @@ def parse_number(cell: str, decimal: str = ".") -> float | None:
 
 def parse_column(cells: Sequence[str], decimal: str = ".") -> Column:
     """The cells of one column, one value a cell."""
-    count = len(cells)
     try:
-        values = np.fromiter(map(float, cells), np.float64, count)
+        column = Column(np.fromiter(map(float, cells), np.float64, len(cells)))
     except ValueError:
-        return _parse_mixed(cells, decimal)
+        # The common case of sparse rows: empty cells among numbers.
+        present = np.fromiter(map(bool, cells), np.bool_, len(cells))
+        filled = list(filter(None, cells))
+        values = np.full(len(cells), np.nan)
+        try:
+            values[present] = np.fromiter(map(float, filled), np.float64, len(filled))
+        except ValueError:
+            return _parse_mixed(cells, decimal)
+        column = Column(values, present)
     # float() reads "2024_1" as 20241.
-    return _parse_mixed(cells, decimal) if "_" in "".join(cells) else Column(values)
+    return _parse_mixed(cells, decimal) if "_" in "".join(cells) else column
 
 
 def _parse_mixed(cells: Sequence[str], decimal: str) -> Column:

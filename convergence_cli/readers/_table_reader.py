@@ -11,15 +11,15 @@ from convergence_cli.readers._table import Layout, is_header, named
 from convergence_cli.readers._table_assembly import Assembly
 from convergence_cli.readers._table_axes import is_axis
 from convergence_cli.readers._table_cells import Column, parse_column, parse_number
-from convergence_cli.readers._table_rows import split_lines, split_rows
+from convergence_cli.readers._table_rows import NUMBER_STARTS, split_columns, split_lines, split_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from convergence_cli.model import FloatArray
     from convergence_cli.readers._collect import Collector
 
 _FAST_REFUSALS = 3
-_NUMBER_STARTS = frozenset("0123456789+-.")
 
 
 class TableReader:
@@ -91,13 +91,21 @@ class TableReader:
             self._refusals += 1
             return False
         self._refusals = 0
-        count = len(columns[0].values)
-        self._assembly.add(columns, np.arange(self._line, self._line + count, dtype=np.float64))
-        self._line += count
+        self._assembly.add(columns, self._numbered(len(columns[0].values)))
         return True
 
+    def _numbered(self, count: int) -> FloatArray:
+        self._line += count
+        return np.arange(self._line - count, self._line, dtype=np.float64)
+
     def _feed_lines(self, lines: list[str], *, final: bool) -> int:
-        rows = split_rows(lines, self._layout.delimiter, final=final)
+        width = len(self._assembly.names)
+        if not final and (plain := split_columns(lines, self._layout.delimiter, width)) is not None:
+            self._assembly.add(
+                [parse_column(column, self._layout.decimal) for column in plain], self._numbered(len(lines))
+            )
+            return len(lines)
+        rows = split_rows(lines, self._layout.delimiter, final=final, width=width)
         self._assembly.tally.nul_rows += rows.nul
         cells, at = rows.cells, rows.at
         if final and self._carry and not self._carry.endswith(b"\n") and cells and self._is_torn(cells[-1]):
@@ -105,7 +113,7 @@ class TableReader:
             cells, at = cells[:-1], at[:-1]
         begin = 0
         for index, row in enumerate(cells):
-            if not row or row[0].lstrip()[:1] in _NUMBER_STARTS:
+            if not row or row[0].lstrip()[:1] in NUMBER_STARTS:
                 continue
             names = self._new_header(row)
             if names is None:

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 # A quote that is still open after so many lines was a stray character, not a cell with line ends in it.
-MAX_QUOTED_LINES = 64
+MAX_QUOTED_LINES = 1024
+NUMBER_STARTS = frozenset("0123456789+-.")
+_REMARK_STARTS = frozenset("#%-+=|:/sS \t")
 _RULE = re.compile(r"[-+=|: \t]*[-=][-+=|: \t]*")
 
 
@@ -53,42 +55,68 @@ def split_cells(line: str, delimiter: str) -> list[str]:
     return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
 
 
-def split_rows(lines: Sequence[str], delimiter: str, *, final: bool = True) -> Rows:
-    """The rows in ``lines``; blank lines, comments and lines with NUL bytes are left out.
+def split_columns(lines: Sequence[str], delimiter: str, width: int) -> list[list[str]] | None:
+    """The cells of each of ``width`` columns, where every line is a plain row that begins with a number;
+    else None. Much cheaper than ``split_rows``, which makes a list for each row."""
+    if delimiter in ("", " ", "|") or not {line[:1] for line in lines} <= NUMBER_STARTS:
+        return None
+    joined = delimiter.join(lines)
+    if '"' in joined or "\0" in joined or {line.count(delimiter) for line in lines} != {width - 1}:
+        return None
+    cells = joined.split(delimiter)
+    return [cells[index::width] for index in range(width)]
 
-    Where the block ends inside a quoted cell and is not the ``final`` one, the rest is not consumed.
+
+def split_rows(lines: Sequence[str], delimiter: str, *, final: bool = True, width: int = 0, limit: int = 0) -> Rows:
+    """The rows in ``lines`` (with a ``limit``, the first of them); blank lines, comments and lines with NUL
+    bytes are left out.
+
+    Where the block ends inside a quoted cell and is not the ``final`` one, the rest is not consumed. A
+    quoted cell spans lines only if that gives a row of ``width`` cells or more.
     """
-    cells: list[list[str]] = []
-    at: list[int] = []
-    nul = index = 0
     count = len(lines)
-    while index < count:
+    joined = "" if limit else "\n".join(lines)
+    if not limit and '"' not in joined and "\0" not in joined:
+        at = [i for i, line in enumerate(lines) if line and not (line[0] in _REMARK_STARTS and is_comment(line))]
+        if delimiter in ("", " ", "|"):
+            return Rows([_plain(lines[i], delimiter) for i in at], at, count)
+        return Rows([lines[i].split(delimiter) for i in at], at, count)
+    cells: list[list[str]] = []
+    at = []
+    nul = index = 0
+    limit = limit or count
+    while index < count and len(cells) < limit:
         line = lines[index]
         start = index
         index += 1
         if "\0" in line:
             nul += 1
             continue
-        if (line[:1] in "#%-+=|:/sS \t" and is_comment(line)) or not line:
+        if not line or (line[0] in _REMARK_STARTS and is_comment(line)):
             continue
         if '"' not in line:
             cells.append(_plain(line, delimiter))
             at.append(start)
             continue
+        end: int | None = index
         if line.count('"') % 2:
             end = _closing(lines, start)
             if end is None and not final and count - start < MAX_QUOTED_LINES:
                 return Rows(cells, at, start, nul)
-            if end is not None:
-                line = "\n".join(lines[start:end])
-                index = end
-        try:
-            cells.append(split_cells(line, delimiter))
-        except csv.Error:
-            cells.append(_plain(lines[start], delimiter))
-            index = start + 1
+        row = _quoted("\n".join(lines[start:end]), delimiter) if end is not None else []
+        if end is None or not row or (end > index and len(row) < width):
+            row, end = _plain(line, delimiter), index
+        cells.append(row)
         at.append(start)
-    return Rows(cells, at, count, nul)
+        index = end
+    return Rows(cells, at, index, nul)
+
+
+def _quoted(record: str, delimiter: str) -> list[str]:
+    try:
+        return split_cells(record, delimiter)
+    except csv.Error:
+        return []
 
 
 def _plain(line: str, delimiter: str) -> list[str]:

@@ -1,0 +1,20 @@
+"""Which causes explain the findings, and which change with which value answers a cause."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from convergence_cli.diagnosis.rank import rank_causes
+from convergence_cli.diagnosis.remedies import remedies_for
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from convergence_cli.features.evidence import Evidence
+    from convergence_cli.model import Cause, Finding, Remedy
+
+
+def explain(findings: Sequence[Finding], evidence: Evidence) -> tuple[tuple[Cause, ...], tuple[Remedy, ...]]:
+    """Causes, likeliest first, and the remedies for them."""
+    causes = rank_causes(findings)
+    return causes, remedies_for(causes, evidence)

@@ -1,0 +1,53 @@
+"""Rules: one file a family, one function a rule. A rule compares features with thresholds and computes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from convergence_cli.model import SEVERITIES, Finding, Skipped
+from convergence_cli.rules._registry import PARAMETERS, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from convergence_cli.features.evidence import Evidence
+
+FAMILIES = ("finite", "curve", "generalisation", "learning_rate", "gradient_norm", "log")
+
+__all__ = ["FAMILIES", "Rule", "all_rules", "apply_rules"]
+
+
+@cache
+def all_rules() -> tuple[Rule, ...]:
+    """Every rule, by code."""
+    modules = [import_module(f"convergence_cli.rules.{family}") for family in FAMILIES]
+    rules = [item for module in modules for item in vars(module).values() if isinstance(item, Rule)]
+    return tuple(sorted(rules, key=lambda rule: rule.code))
+
+
+def apply_rules(evidence: Evidence, rules: Iterable[Rule]) -> tuple[tuple[Finding, ...], tuple[Skipped, ...]]:
+    """Findings, worst first, and what could not be looked at."""
+    findings: list[Finding] = []
+    skipped: list[Skipped] = []
+    for rule in rules:
+        given = {name: getattr(evidence, name) for name in (*rule.needs, *rule.optional)}
+        lacking = [name for name in rule.needs if given[name] is None or given[name] == {}]
+        if lacking:
+            skipped.append(Skipped(rule.code, "needs " + " and ".join(PARAMETERS[name] for name in lacking)))
+            continue
+        for found in rule.check(**given):
+            findings.append(_signed(found, rule, evidence.run.name))
+    findings.sort(key=lambda f: (SEVERITIES.index(f.severity), -f.confidence, f.rule))
+    return tuple(findings), tuple(skipped)
+
+
+def _signed(found: Finding, rule: Rule, run: str) -> Finding:
+    # Not of steps or values: the same fault in the next run must have the same fingerprint.
+    key = "\0".join((rule.code, run, found.where.series or "", found.where.layer or ""))
+    return replace(
+        found, rule=rule.code, name=rule.name, fingerprint=hashlib.sha256(key.encode(errors="replace")).hexdigest()[:16]
+    )

@@ -1,0 +1,150 @@
+"""What each cause explains: data, read by ``rank``.
+
+Keys of ``supports`` and ``against`` are rule codes, or ``CODE:side`` where the finding's evidence has that ``side``.
+A weight is the probability that the cause, where present, would by itself bring the finding about; ``against`` holds the factors
+by which a finding makes the cause less likely.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class CauseModel:
+    """One cause: what it is in a sentence, what speaks for and against it, and what would settle it."""
+
+    name: str
+    explanation: str
+    supports: Mapping[str, float]
+    against: Mapping[str, float] = field(default_factory=dict)
+    would_confirm: tuple[str, ...] = ()
+
+
+_RATE = "repeat the first steps at a third of the learning rate: it should stay stable"
+_NORMS = "log the gradient norm at every step"
+_TENSORS = "record weights, gradients and activations for some steps"
+
+CAUSES = (
+    CauseModel(
+        "learning-rate-too-high",
+        "Steps are larger than the curvature of the loss allows, so that they climb instead of descending.",
+        {
+            "LC101:from-start": 0.7,
+            "LC101:after-progress": 0.6,
+            "LC105": 0.6,
+            "LC106": 0.5,
+            "LC102:lasting": 0.5,
+            "LC001:from-start": 0.3,
+            "LC001:later": 0.45,
+            "LC002": 0.4,
+            "GR001": 0.5,
+            "GR003": 0.5,
+            "GR004": 0.15,
+            "LR101:high": 0.9,
+            "LR103:guilty": 0.5,
+            "LC103:chance": 0.15,
+        },
+        {"LR101:low": 0.1, "LR102:never": 0.02},
+        (_RATE, _NORMS),
+    ),
+    CauseModel(
+        "learning-rate-too-low",
+        "Steps are too small to move the weights within the length of the run.",
+        {"LC103:flat": 0.45, "LC103:chance": 0.25, "LR101:low": 0.9, "LR102:never": 0.97, "LR102:late": 0.3},
+        {"LR101:high": 0.05, "LC106": 0.3, "GR002:zero": 0.3},
+        ("repeat 200 steps at ten times the learning rate: the loss should begin to fall", _TENSORS),
+    ),
+    CauseModel(
+        "exploding-gradient",
+        "Gradients grow on their way back through the network (depth, recurrence, missing normalisation).",
+        {"GR001": 0.6, "LC101:after-progress": 0.25, "LC001:later": 0.3, "GR003": 0.4, "LC102:lasting": 0.3},
+        {"LR101:high": 0.6},
+        (_NORMS, _TENSORS),
+    ),
+    CauseModel(
+        "vanishing-gradient",
+        "The gradient fades on its way to the first layers (depth, saturating activations, small initialization).",
+        {"GR002:faded": 0.7, "LC103:chance": 0.2, "LC103:flat": 0.15},
+        {"GR001": 0.1, "LR102:never": 0.1},
+        (_NORMS, _TENSORS),
+    ),
+    CauseModel(
+        "dying-relu",
+        "Most units output zero for every input and pass no gradient back.",
+        {"LC105": 0.45, "GR002:zero": 0.4, "GR002:faded": 0.3, "LC103:chance": 0.12},
+        {"GR001": 0.3},
+        (_TENSORS,),
+    ),
+    CauseModel(
+        "frozen-parameters",
+        "The optimizer does not hold the parameters that should learn, or they require no gradient.",
+        {"LC103:flat": 0.25, "LC103:chance": 0.15, "GR002:zero": 0.6},
+        {"LR102:never": 0.1, "LR101:low": 0.5, "GR001": 0.05},
+        ("compare two checkpoints: parameters that should train must differ", _TENSORS),
+    ),
+    CauseModel(
+        "label-noise",
+        "The labels do not belong to the inputs (shuffled, misaligned, or wrong).",
+        {"LC103:chance": 0.25},
+        {"LR102:never": 0.1, "GR002:zero": 0.2},
+        ("try to overfit one batch of 16 samples: if that works, check how labels and inputs are paired",),
+    ),
+    CauseModel(
+        "numerical-overflow",
+        "Values leave the range of the number format (float16, log of zero, division by zero).",
+        {"LC001:later": 0.35, "LC001:from-start": 0.3, "LC002": 0.5, "GR004": 0.4, "GR005": 0.9},
+        {"LR101:high": 0.6},
+        ("repeat in bfloat16 or float32: the NaN should be gone", "log the loss scale"),
+    ),
+    CauseModel(
+        "bad-batch",
+        "A few samples (corrupt, extreme, or empty) throw the step far off.",
+        {"LC102:recovered": 0.5, "LC102:lasting": 0.35, "LC001:from-start": 0.25, "LC001:later": 0.1},
+        {},
+        ("replay the batches of the steps before the spike", _NORMS),
+    ),
+    CauseModel(
+        "missing-warmup",
+        "The optimizer takes full steps before it has an estimate of the gradient's size.",
+        {"LR104": 0.6},
+        {},
+        ("repeat with a warm-up over the first 5 % of the steps",),
+    ),
+    CauseModel(
+        "missing-decay",
+        "At a constant rate the loss settles where the noise of the gradient holds it.",
+        {"LR105": 0.6, "LC104": 0.5},
+        {"LC107": 0.3},
+        ("cut the rate to a tenth from the last checkpoint: the loss should step down",),
+    ),
+    CauseModel(
+        "overfitting",
+        "The model fits what is particular to the training data.",
+        {"GN101": 0.9, "GN102": 0.25},
+        {},
+        ("evaluate the checkpoint of the best step on fresh data",),
+    ),
+    CauseModel(
+        "insufficient-training",
+        "The run stopped while it was still getting better.",
+        {"LC107": 0.7},
+        {},
+        ("continue from the last checkpoint",),
+    ),
+    CauseModel(
+        "initialization-too-large",
+        "The network starts confidently wrong: its first outputs are far too large.",
+        {"LC108": 0.5},
+        {},
+        ("look at the scale of the outputs before the first step",),
+    ),
+    CauseModel(
+        "data-leakage",
+        "Validation data is (partly) the training data.",
+        {"LG003": 0.5, "GN103": 0.1},
+        {},
+        ("count samples that both sets share",),
+    ),
+)

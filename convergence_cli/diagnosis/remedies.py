@@ -1,0 +1,198 @@
+"""Which change answers a cause, with its value computed from this run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from convergence_cli.diagnosis.values import (
+    clip_norm,
+    early_stopping_patience,
+    epochs_for_twice,
+    known_rate,
+    lower_rate,
+    raise_rate,
+    resume_step,
+    warmup_length,
+)
+from convergence_cli.model import Remedy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from convergence_cli.features.evidence import Evidence
+    from convergence_cli.model import Cause
+
+MOST = 6
+# A remedy is no surer than its cause, and the second for a cause less than the first.
+_ORDER_DISCOUNT = 0.8
+
+Proposal = tuple[str, dict[str, Any], str, str | None]
+
+
+def remedies_for(causes: Sequence[Cause], evidence: Evidence) -> tuple[Remedy, ...]:
+    """Remedies for ``causes``, likeliest first. The same change key is proposed once, for its likeliest cause."""
+    found: list[Remedy] = []
+    taken: set[str] = set()
+    for cause in causes:
+        weight = cause.probability
+        for name, change, why, risk in _CATALOGUE.get(cause.name, _nothing)(evidence):
+            if change.keys() & taken or any(other.name == name for other in found):
+                continue
+            taken |= change.keys()
+            origin = {key: value for key in change if (value := _present(key, evidence)) is not None}
+            found.append(Remedy(name, cause.name, change, why, round(weight, 3), from_=origin, risk=risk))
+            weight *= _ORDER_DISCOUNT
+    found.sort(key=lambda remedy: (-remedy.confidence, remedy.name))
+    return tuple(found[:MOST])
+
+
+def _present(key: str, evidence: Evidence) -> Any:
+    """The value in this run, where it is known."""
+    if key == "learning_rate":
+        rate = known_rate(evidence)
+        return None if rate is None else rate[0]
+    value = evidence.config.get(key)
+    return value if isinstance(value, (int, float, str)) and not isinstance(value, bool) else None
+
+
+def _nothing(evidence: Evidence) -> list[Proposal]:
+    return []
+
+
+def _rate_too_high(evidence: Evidence) -> list[Proposal]:
+    value, why = lower_rate(evidence)
+    change = {} if value is None else {"learning_rate": value}
+    proposals: list[Proposal] = [("lower-learning-rate", change, why, "slower progress at first")]
+    return [*proposals, *_clip(evidence), *_resume(evidence)]
+
+
+def _rate_too_low(evidence: Evidence) -> list[Proposal]:
+    value, why = raise_rate(evidence)
+    change = {} if value is None else {"learning_rate": value}
+    return [("raise-learning-rate", change, why, "may become unstable: watch the first 200 steps")]
+
+
+def _clip(evidence: Evidence) -> list[Proposal]:
+    value = clip_norm(evidence)
+    if value is None:
+        return []
+    norm, why = value
+    return [("clip-gradients", {"gradient_clip_norm": norm}, why, "a value below the usual norm slows training")]
+
+
+def _resume(evidence: Evidence) -> list[Proposal]:
+    value = resume_step(evidence)
+    if value is None:
+        return []
+    step, why = value
+    return [("resume-before-the-fault", {"resume_from_step": step}, why, "needs a checkpoint at or before that step")]
+
+
+def _exploding(evidence: Evidence) -> list[Proposal]:
+    return [*_clip(evidence), *_resume(evidence)] or [
+        ("clip-gradients", {"gradient_clip_norm": 1.0}, "No gradient norm is logged; 1.0 is the common default.", None)
+    ]
+
+
+def _vanishing(evidence: Evidence) -> list[Proposal]:
+    why = "The gradient norm has faded: rectified units with He initialization keep its variance through the layers (He et al. 2015)."
+    return [
+        ("use-rectified-units", {"activation": "relu", "weight_init": "he"}, why, None),
+        (
+            "add-normalization",
+            {"normalization": "layer"},
+            "Normalised layers keep the gradient's size at any depth.",
+            None,
+        ),
+    ]
+
+
+def _dying_relu(evidence: Evidence) -> list[Proposal]:
+    why = "A leak of 0.01 passes gradient through units that are off, so that they can come back (Maas et al. 2013)."
+    value, rate_why = lower_rate(evidence)
+    proposals: list[Proposal] = [("use-leaky-relu", {"activation": "leaky_relu", "weight_init": "he"}, why, None)]
+    if value is not None:
+        proposals.append(("lower-learning-rate", {"learning_rate": value}, rate_why, "slower progress at first"))
+    return proposals
+
+
+def _frozen(evidence: Evidence) -> list[Proposal]:
+    why = (
+        "No value to give: rebuild the optimizer after the model is final, and check requires_grad of every parameter."
+    )
+    return [("unfreeze-parameters", {}, why, None)]
+
+
+def _label_noise(evidence: Evidence) -> list[Proposal]:
+    why = "No value to give: a loss at chance level with a live gradient means that inputs do not predict labels; check their pairing."
+    return [("check-labels", {}, why, None)]
+
+
+def _overflow(evidence: Evidence) -> list[Proposal]:
+    why = "bfloat16 has the range of float32 (up to 3.4e38, float16 ends at 65504) at the same cost."
+    return [("use-bfloat16", {"precision": "bf16"}, why, "needs a card that has it"), *_resume(evidence)]
+
+
+def _bad_batch(evidence: Evidence) -> list[Proposal]:
+    return [*_clip(evidence), *_resume(evidence)]
+
+
+def _warmup(evidence: Evidence) -> list[Proposal]:
+    steps, why = warmup_length(evidence)
+    return [("add-warmup", {"warmup_steps": steps}, why, None)]
+
+
+def _decay(evidence: Evidence) -> list[Proposal]:
+    why = "The rate is constant and the loss has levelled off: a cosine decay to zero lets it settle (Loshchilov and Hutter 2017)."
+    return [("decay-learning-rate", {"lr_schedule": "cosine"}, why, None)]
+
+
+def _overfitting(evidence: Evidence) -> list[Proposal]:
+    patience, why = early_stopping_patience(evidence)
+    stop: Proposal = ("stop-early", {"early_stopping": patience}, why, None)
+    decay = evidence.config.get("weight_decay")
+    present = float(decay) if isinstance(decay, (int, float)) and not isinstance(decay, bool) else None
+    value = 0.01 if not present else round(min(present * 3, 0.3), 6)
+    basis = "none is known of" if not present else f"it is {present:g} now"
+    regularise: Proposal = (
+        "raise-weight-decay", {"weight_decay": value}, f"Validation rises while training falls; {basis}, three times or 0.01 is the next step.", None,
+    )  # fmt: skip
+    return [*_resume(evidence), stop, regularise]
+
+
+def _train_longer(evidence: Evidence) -> list[Proposal]:
+    value = epochs_for_twice(evidence)
+    if value is None:
+        return []
+    key, amount, why = value
+    return [("train-longer", {key: amount}, why, "costs twice the time; stretch a decaying schedule with it")]
+
+
+def _initialization(evidence: Evidence) -> list[Proposal]:
+    why = "The first loss is far above ln(C): a last layer that starts at zero makes the first output uniform."
+    return [("shrink-last-layer", {"weight_init": "zeros_last_layer", "bias_init": "log_class_prior"}, why, None)]
+
+
+def _leakage(evidence: Evidence) -> list[Proposal]:
+    why = "No value to give: split the data again by group (user, document, patient), then compare the two losses."
+    return [("split-again", {}, why, None)]
+
+
+_CATALOGUE: dict[str, Callable[[Evidence], list[Proposal]]] = {
+    "learning-rate-too-high": _rate_too_high,
+    "learning-rate-too-low": _rate_too_low,
+    "exploding-gradient": _exploding,
+    "vanishing-gradient": _vanishing,
+    "dying-relu": _dying_relu,
+    "frozen-parameters": _frozen,
+    "label-noise": _label_noise,
+    "numerical-overflow": _overflow,
+    "bad-batch": _bad_batch,
+    "missing-warmup": _warmup,
+    "missing-decay": _decay,
+    "overfitting": _overfitting,
+    "insufficient-training": _train_longer,
+    "initialization-too-large": _initialization,
+    "data-leakage": _leakage,
+}

@@ -1,0 +1,164 @@
+"""The numbers of remedies, each from this run's own evidence, each with how it was found."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from convergence_cli.features.evidence import Evidence
+
+# A third of the edge of stability is the common safety margin (Google tuning playbook).
+MARGIN = 3.0
+FAR = 10.0
+# The largest rates that are usual for an optimizer: a raised rate stops there.
+CEILINGS = {"adam": 3e-3, "adamw": 3e-3, "nadam": 3e-3, "rmsprop": 3e-3, "lion": 3e-4, "sgd": 0.3, "adagrad": 0.1}
+DEFAULT_CEILING = 3e-3
+
+
+def rounded(value: float, digits: int = 2) -> float:
+    """``value`` to so many significant digits: what a person would type."""
+    if value == 0 or not math.isfinite(value):
+        return value
+    return round(value, digits - 1 - math.floor(math.log10(abs(value))))
+
+
+def known_rate(evidence: Evidence) -> tuple[float, str] | None:
+    """The peak learning rate of the run and where it is known from."""
+    if evidence.learning_rate is not None and evidence.learning_rate.schedule.peak > 0:
+        return evidence.learning_rate.schedule.peak, f"logged as {evidence.learning_rate.name}"
+    rate = evidence.config.get("learning_rate")
+    if isinstance(rate, (int, float)) and not isinstance(rate, bool) and rate > 0:
+        return float(rate), "from the config"
+    return None
+
+
+def lower_rate(evidence: Evidence) -> tuple[float | None, str]:
+    """The largest rate at which the loss still fell, with a margin where the rate was constant."""
+    known = known_rate(evidence)
+    if known is None:
+        return None, "No value can be given: no learning rate is logged or configured. Divide yours by 3, then by 10."
+    rate, source = known
+    loss, verdict = evidence.loss, evidence.verdict
+    if loss is None or verdict.since_step is None:
+        return rounded(rate / MARGIN), f"A third of {rate:.3g} ({source})."
+    fell = loss.shape.drop > 0.05 * loss.shape.scale and verdict.since_step > float(loss.curve.step[0])
+    if not fell:
+        return rounded(rate / FAR), f"The loss never fell at {rate:.3g} ({source}): a tenth of it."
+    if evidence.learning_rate is not None:
+        schedule = evidence.learning_rate.schedule
+        during = evidence.learning_rate.curve
+        before = during.value[(during.step <= loss.shape.best_step) & np.isfinite(during.value)]
+        reached = float(before.max()) if len(before) else rate
+        if not schedule.constant and 0 < reached < 0.9 * rate:
+            return (
+                rounded(reached),
+                f"The largest rate at which {loss.name} still fell (up to step {loss.shape.best_step:g}) was {reached:.3g}.",
+            )
+    return (
+        rounded(rate / MARGIN),
+        f"{loss.name} fell at {rate:.3g} ({source}) until step {loss.shape.best_step:g}, then rose: a third leaves a margin to the edge.",
+    )
+
+
+def raise_rate(evidence: Evidence) -> tuple[float | None, str]:
+    """Ten times the rate, up to what is usual for the optimizer."""
+    known = known_rate(evidence)
+    if known is None:
+        return (
+            None,
+            "No value can be given: no learning rate above 0 is logged or configured. Set it to 10 times yours.",
+        )
+    rate, source = known
+    ceiling = CEILINGS.get(str(evidence.config.get("optimizer", "")).lower(), DEFAULT_CEILING)
+    value = rate * FAR if rate < ceiling else rate * MARGIN
+    if rate < ceiling:
+        value = min(max(value, math.sqrt(rate * ceiling)), ceiling)
+    return rounded(value), f"The loss has not moved at {rate:.3g} ({source}); tried up to the usual {ceiling:g}."
+
+
+def clip_norm(evidence: Evidence) -> tuple[float, str] | None:
+    """The 90th percentile of the gradient norms before the fault (Google tuning playbook)."""
+    curve = evidence.run.curve("grad_norm")
+    if curve is None:
+        return None
+    value = curve.value[np.isfinite(curve.value)]
+    since = evidence.verdict.since_step
+    if since is not None and evidence.verdict.label == "diverging":
+        before = curve.value[(curve.step < since) & np.isfinite(curve.value)]
+        value = before if len(before) >= 5 else value
+    if len(value) < 5:
+        return None
+    norm = float(np.percentile(value, 90))
+    if norm <= 0:
+        return None
+    return (
+        rounded(norm),
+        f"The 90th percentile of {len(value)} gradient norms{' before the fault' if since is not None else ''} is {norm:.3g}.",
+    )
+
+
+def resume_step(evidence: Evidence) -> tuple[float, str] | None:
+    """The best step, to go on from its checkpoint; None where the run has not left it or never improved."""
+    verdict, loss = evidence.verdict, evidence.loss
+    if verdict.label not in {"diverging", "overfitting"} or verdict.best_step is None or loss is None:
+        return None
+    if verdict.best_step <= float(loss.curve.step[0]) or loss.shape.drop <= 0.05 * loss.shape.scale:
+        return None
+    best = evidence.gap.best if evidence.gap is not None else loss.shape.best
+    name = evidence.val_loss.name if evidence.val_loss is not None else loss.name
+    return verdict.best_step, f"{name} was best there ({best:.4g}); later checkpoints carry the damage."
+
+
+def early_stopping_patience(evidence: Evidence) -> tuple[int, str]:
+    """Evaluations to wait: enough that the curve's own noise cannot stop the run.
+
+    A best value is beaten again by noise within k evaluations with probability 1 - 1/(k + 1) on a level
+    curve (records of exchangeable variables); 3 plus the number of evaluations by which the noise outweighs
+    the slope before the best.
+    """
+    gap, val = evidence.gap, evidence.val_loss
+    if gap is None or val is None:
+        return 5, "No validation loss is logged; 5 evaluations are the common default."
+    y = val.shape.view.mean
+    best = int(np.argmin(np.abs(val.shape.view.step - gap.best_step)))
+    slope = (float(y[0]) - gap.best) / max(best, 1)
+    wait = 3 + (min(math.ceil(2 * gap.noise / slope), 17) if slope > 0 else 2)
+    return (
+        wait,
+        f"The noise of {val.name} ({gap.noise:.2g}) outweighs its slope for {wait - 3} evaluation(s); 3 more to be sure.",
+    )
+
+
+def epochs_for_twice(evidence: Evidence) -> tuple[str, int, str] | None:
+    """Twice the length of this run, and what a power law expects of it."""
+    loss, law = evidence.loss, evidence.power_law
+    if loss is None or law is None:
+        return None
+    why = f"A power law fitted to {loss.name} expects {law.doubled:.4g} at twice the length, from {loss.shape.end:.4g}."
+    if evidence.config.get("x") == "epoch":
+        return "epochs", 2 * (int(loss.curve.step[-1]) + (1 if loss.curve.step[0] == 0 else 0)), why
+    epochs = evidence.config.get("epochs")
+    if isinstance(epochs, (int, float)) and not isinstance(epochs, bool) and epochs > 0:
+        return "epochs", int(2 * epochs), why
+    if loss.curve.epoch is not None and np.isfinite(loss.curve.epoch[-1]):
+        return "epochs", max(2 * math.ceil(float(loss.curve.epoch[-1])), 2), why
+    return "max_steps", int(2 * max(float(loss.curve.step[-1]), 1)), why
+
+
+def warmup_length(evidence: Evidence) -> tuple[int, str]:
+    """A twentieth of the run's steps, at least beyond the first instability."""
+    loss = evidence.loss
+    if loss is None:
+        return 500, "500 steps are the common default."
+    planned = evidence.config.get("max_steps")
+    total = (
+        float(planned)
+        if isinstance(planned, (int, float)) and not isinstance(planned, bool)
+        else float(loss.curve.step[-1])
+    )
+    since = evidence.verdict.since_step or 0.0
+    steps = max(math.ceil(total / 20), math.ceil(2 * since), 10)
+    return steps, f"A twentieth of {total:g} steps, and at least twice the step at which it went wrong ({since:g})."

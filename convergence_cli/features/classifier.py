@@ -1,0 +1,126 @@
+"""The one place where features become a verdict.
+
+Each label has a membership between 0 and 1: a logistic of the log ratio of a feature to its threshold. They
+are chained (diverging, then overfitting, then stuck, then converging), so that the four probabilities sum to
+1 by construction, and shrunk towards ignorance where there are few points. A later fit replaces the
+thresholds; the shape stays.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from convergence_cli.features.gap import MIN_EVALS
+from convergence_cli.features.robust import logistic
+
+if TYPE_CHECKING:
+    from convergence_cli.features.chance import Chance
+    from convergence_cli.features.gap import Gap
+    from convergence_cli.features.shape import Shape
+
+# Share of the drop that must be lost again for a run to count as diverging (runmedic's 50 %).
+GIVEN_BACK = 0.5
+# Where the loss never fell: rise above the best as a share of the loss itself.
+RISE_SHARE = 0.15
+# A loss this many times its best has left it, however large the first drop was.
+RISE_FACTOR = 3.0
+# Rise of validation above its best, as a share of the best, over the last evaluations (runmedic's 5 %, with
+# noise and persistence asked for beside it).
+VAL_RISE = 0.06
+# Drop below which a loss counts as not having moved (runmedic's 2 %).
+MOVED = 0.02
+MOVED_Z = 4.0
+SURE_Z = 4.0
+MIN_POINTS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Memberships of the labels, each 0 to 1, and the probabilities that follow from them."""
+
+    diverging: float
+    overfitting: float
+    improved: float
+    weight: float
+
+    @property
+    def probabilities(self) -> dict[str, float]:
+        rest = 1 - self.diverging
+        chain = {
+            "diverging": self.diverging,
+            "overfitting": rest * self.overfitting,
+            "stuck": rest * (1 - self.overfitting) * (1 - self.improved),
+            "converging": rest * (1 - self.overfitting) * self.improved,
+        }
+        return {label: self.weight * p + (1 - self.weight) / 4 for label, p in chain.items()}
+
+
+def judge(shape: Shape, gap: Gap | None, chance: Chance, late_start: bool) -> Judgement:
+    """Memberships for the main loss (``shape``), with validation beside it where there is any."""
+    diverging = diverging_of(shape)
+    overfitting = overfitting_of(gap) if gap is not None else 0.0
+    if gap is not None and overfitting > 0.5 and gap.train_fall is not None and gap.train_fall > 0:
+        # The rise is validation's alone: training still falls.
+        diverging = min(diverging, 0.2)
+    improved = improved_of(shape, chance, late_start)
+    points = len(shape.view)
+    weight = points / (points + 1.5)
+    return Judgement(diverging, overfitting, improved, weight)
+
+
+def over(value: float, threshold: float, sharpness: float = 4.0) -> float:
+    """Membership of 'value is above threshold': 0.5 at it, by the log ratio of the two."""
+    if value <= 0:
+        return 0.0
+    return logistic(sharpness * math.log(value / threshold))
+
+
+def diverging_of(shape: Shape) -> float:
+    """Membership of: the loss ends non-finite, has given back its drop, or explodes as the log ends."""
+    if shape.nonfinite.last_is_nonfinite or shape.nonfinite.tail_share >= 0.5:
+        return 0.98
+    jump = {0: 0.0, 1: 0.3}.get(shape.tail_jump, 0.9)
+    if shape.tail_jump == 1 and shape.view.high[-1] > shape.start + 10 * shape.scale:
+        jump = 0.8
+    surely = over(max(shape.rise_z, 0.0), SURE_Z)
+    fell = shape.drop / shape.scale
+    if fell >= 0.05:
+        back = over(shape.rise / max(shape.drop, 1e-300), GIVEN_BACK)
+        if shape.best > 0 and shape.rise > 0.03 * shape.drop:
+            back = max(back, over(shape.end / shape.best, RISE_FACTOR))
+    else:
+        back = over(shape.rise / shape.scale, RISE_SHARE)
+        surely = max(surely, over(shape.above_start, 0.85, 12.0))
+    small = over(shape.rise / shape.scale, 0.05)
+    return max(back * surely * small, jump)
+
+
+def overfitting_of(gap: Gap) -> float:
+    """Membership of: validation rose from its best, lastingly and beyond its noise, while training fell."""
+    if gap.evals < MIN_EVALS or gap.evals_since < 3:
+        return 0.0
+    rose = over(gap.rise_share, VAL_RISE) * over(gap.rise_of_drop, 0.05)
+    surely = over(gap.rise_z, 3.0) * over(gap.above_share, 0.5, 6.0)
+    if gap.train_fall is None:
+        training = 0.6
+    else:
+        training = over(max(gap.train_fall, 0.0), 0.02, 2.0) if gap.train_fall < 0.05 else 1.0
+    return rose * surely * training
+
+
+def improved_of(shape: Shape, chance: Chance, late_start: bool) -> float:
+    """Membership of: the loss has fallen, by more than its noise and by more than a sliver of its size."""
+    if chance.accuracy_solved:
+        return 0.9
+    moved = over(max(shape.relative_drop, 0.0), MOVED, 3.0) * over(shape.drop_z, MOVED_Z, 2.5)
+    if chance.at_chance and shape.body_drop < MOVED:
+        # The first steps only wash out the initialisation: what counts is what came after them.
+        moved = min(moved, 0.15)
+    elif shape.body_drop < 0.01 and shape.relative_drop < 0.15 and shape.points >= 20:
+        moved = min(moved, 0.45)
+    if late_start:
+        # A log that begins far into a run may show a loss that has long been low.
+        moved = max(moved, 0.6)
+    return moved

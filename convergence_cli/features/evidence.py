@@ -1,0 +1,205 @@
+"""Everything the rules may ask of one run, computed when first asked for and only once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convergence_cli.features.chance import Chance, chance_of
+from convergence_cli.features.extrapolate import PowerLaw, power_law_of
+from convergence_cli.features.gap import Gap, gap_of
+from convergence_cli.features.grad_norm import GradNorm, grad_norm_of
+from convergence_cli.features.loss_scale import LossScale, loss_scale_of
+from convergence_cli.features.masked import MaskedNan, masked_nan_of
+from convergence_cli.features.oscillation import Oscillation, oscillation_of
+from convergence_cli.features.schedule import Schedule, rate_at, schedule_of
+from convergence_cli.features.segments import Restart, Stitched, stitch
+from convergence_cli.features.shape import Shape, shape_of
+from convergence_cli.features.spikes import Spike, spikes_of
+
+if TYPE_CHECKING:
+    from convergence_cli.model import Curve, Run, Verdict
+
+# Below this many finite points nothing can be said of a loss.
+MIN_POINTS = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Loss:
+    """One loss with its features. ``curve`` has its restarts joined, ``logged`` is as in the log."""
+
+    logged: Curve
+    curve: Curve
+    shape: Shape
+    restarts: tuple[Restart, ...]
+    spikes: tuple[Spike, ...]
+
+    @property
+    def name(self) -> str:
+        return self.logged.name
+
+
+@dataclass(frozen=True, slots=True)
+class LogFacts:
+    """What the log itself looks like. ``gap`` is the widest hole as (from step, to step, share of the span)."""
+
+    points: int
+    restarts: tuple[Restart, ...]
+    widest_gap: tuple[float, float, float] | None
+    duplicates: tuple[tuple[str, str], ...]
+    late_start: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rate:
+    """A logged learning rate: its schedule, and the curve to look a step up in."""
+
+    name: str
+    schedule: Schedule
+    curve: Curve
+
+    def at(self, step: float) -> float | None:
+        """The rate in force at ``step``."""
+        return rate_at(self.curve, step)
+
+
+class Evidence:
+    """Features of one run by the names that rules use as parameters; None where the run lacks the series."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return dict(self.run.config)
+
+    @cached_property
+    def _stitched_train(self) -> Stitched | None:
+        curve = self.run.curve("train_loss")
+        return None if curve is None else stitch(curve)
+
+    @cached_property
+    def train_loss(self) -> Loss | None:
+        return _loss(self.run.curve("train_loss"), self._stitched_train)
+
+    @cached_property
+    def val_loss(self) -> Loss | None:
+        curve = self.run.curve("val_loss")
+        return None if curve is None else _loss(curve, stitch(curve, self._stitched_train))
+
+    @cached_property
+    def loss(self) -> Loss | None:
+        """The loss to judge by: training, unless validation tells much more."""
+        train, val = self.train_loss, self.val_loss
+        if train is None or val is None:
+            return train or val
+        if len(train.shape.view) < MIN_POINTS <= len(val.shape.view):
+            return val
+        train_span, val_span = (np.ptp(loss.curve.step) for loss in (train, val))
+        return val if train_span < 0.5 * val_span and len(val.shape.view) >= MIN_POINTS else train
+
+    @cached_property
+    def gap(self) -> Gap | None:
+        if self.val_loss is None:
+            return None
+        return gap_of(None if self.train_loss is None else self.train_loss.shape, self.val_loss.shape)
+
+    @cached_property
+    def accuracy(self) -> Shape | None:
+        curve = self.run.curve("val_accuracy") or self.run.curve("train_accuracy")
+        return None if curve is None else shape_of(stitch(curve, self._stitched_train).curve)
+
+    @cached_property
+    def metric(self) -> Shape | None:
+        curve = self.run.curve("val_accuracy") or self.run.curve("val_metric")
+        return None if curve is None else shape_of(stitch(curve, self._stitched_train).curve)
+
+    @cached_property
+    def chance(self) -> Chance | None:
+        return None if self.loss is None else chance_of(self.loss.shape, self.accuracy, self.run.config)
+
+    @cached_property
+    def learning_rate(self) -> Rate | None:
+        curve = self.run.curve("learning_rate")
+        if curve is None:
+            return None
+        joined = stitch(curve, self._stitched_train).curve
+        schedule = schedule_of(joined)
+        return None if schedule is None else Rate(curve.name, schedule, joined)
+
+    @cached_property
+    def grad_norm(self) -> GradNorm | None:
+        curve = self.run.curve("grad_norm")
+        return None if curve is None else grad_norm_of(stitch(curve, self._stitched_train).curve)
+
+    @cached_property
+    def loss_scale(self) -> LossScale | None:
+        curve = self.run.curve("loss_scale")
+        return None if curve is None else loss_scale_of(curve)
+
+    @cached_property
+    def masked_nan(self) -> MaskedNan | None:
+        curve = self.run.curve("train_loss")
+        return None if curve is None else masked_nan_of(curve, self.run.curve("grad_norm"))
+
+    @cached_property
+    def oscillation(self) -> Oscillation | None:
+        return None if self.loss is None else oscillation_of(self.loss.shape)
+
+    @cached_property
+    def power_law(self) -> PowerLaw | None:
+        return None if self.loss is None else power_law_of(self.loss.shape)
+
+    @cached_property
+    def log(self) -> LogFacts:
+        return _log_facts(self.run, self.loss)
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        from convergence_cli.features.verdict import verdict_of
+
+        return verdict_of(self)
+
+
+def _loss(curve: Curve | None, stitched: Stitched | None) -> Loss | None:
+    if curve is None or stitched is None:
+        return None
+    shape = shape_of(stitched.curve)
+    if shape is None:
+        return None
+    return Loss(curve, stitched.curve, shape, stitched.restarts, spikes_of(shape.view, shape.start))
+
+
+def _log_facts(run: Run, loss: Loss | None) -> LogFacts:
+    if loss is None:
+        return LogFacts(max((c.points for c in run.curves), default=0), (), None, (), False)
+    step = loss.curve.step
+    span = float(np.ptp(step)) if len(step) else 0.0
+    widest = None
+    if len(step) >= 10 and span > 0:
+        holes = np.diff(step)
+        index = int(np.argmax(holes))
+        widest = (float(step[index]), float(step[index + 1]), float(holes[index]) / span)
+    return LogFacts(
+        points=loss.logged.points,
+        restarts=loss.restarts,
+        widest_gap=widest,
+        duplicates=_duplicates(run),
+        late_start=bool(span > 0 and float(step[0]) > span and run.config.get("x") != "row"),
+    )
+
+
+def _duplicates(run: Run) -> tuple[tuple[str, str], ...]:
+    """Pairs of series with the same points; the roles' own only, for all pairs would be quadratic."""
+    found = []
+    with_role = [curve for curve in run.curves if curve.role in {"train_loss", "val_loss"} and curve.points > 3]
+    for curve in with_role:
+        for other in run.curves:
+            if other is not curve and other.role and other.role != curve.role and len(other.value) == len(curve.value):
+                same = np.array_equal(other.value, curve.value, equal_nan=True)
+                if same and (other.name, curve.name) not in found:
+                    found.append((curve.name, other.name))
+    return tuple(found)

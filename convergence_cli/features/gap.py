@@ -1,0 +1,111 @@
+"""Training against validation: where validation was best, and how both have moved since."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from convergence_cli.features.robust import kendall_z, noise_std, running_median
+
+if TYPE_CHECKING:
+    from convergence_cli.features.shape import Shape
+    from convergence_cli.model import FloatArray
+
+_TINY = 1e-300
+# Fewer evaluations than this cannot show a rise that lasts.
+MIN_EVALS = 5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gap:
+    """Validation since its best point. Levels in the unit of the loss.
+
+    ``best_step`` and ``best`` are of the smoothed validation loss; ``end`` is its level over the last
+    evaluations. ``rise_share`` is (end - best) as a share of the best's size where the loss is positive, else
+    of the whole range; ``rise_of_drop`` is the same as a share of the drop that validation had made.
+    ``rise_z`` is the rise over the noise of the validation curve; ``trend_z`` the Mann-Kendall deviate since
+    the best. ``evals_since`` counts evaluations after the best, ``above_share`` those of them above it by
+    more than the noise. ``train_fall`` is the fall of the training loss since the best step, as a share of
+    its drop to then (negative: it rose); None where there is no training loss over that stretch.
+    ``gap_end`` is validation minus training at the end; ``gap_start`` the same at the first evaluations.
+    """
+
+    evals: int
+    best_step: float
+    best: float
+    end: float
+    noise: float
+    rise_share: float
+    rise_of_drop: float
+    rise_z: float
+    trend_z: float
+    evals_since: int
+    above_share: float
+    train_fall: float | None
+    train_end: float | None
+    gap_start: float | None
+    gap_end: float | None
+
+
+def gap_of(train: Shape | None, val: Shape) -> Gap:
+    """How validation has moved away from its best, and from training."""
+    y, step = val.view.mean, val.view.step
+    n = len(y)
+    smooth = running_median(y, 3) if n >= MIN_EVALS else y
+    best_index = int(np.argmin(smooth))
+    best = float(smooth[best_index])
+    tail = max(3, n // 10) if n >= MIN_EVALS else 1
+    end = float(np.median(y[-tail:]))
+    # Noise of the settled part: the first steep fall would pass for noise.
+    settled = y[min(best_index, n // 2) :] if n - min(best_index, n // 2) >= 5 else y
+    noise = noise_std(settled)
+    after = y[best_index + 1 :]
+    rise = max(end - best, 0.0)
+    drop = max(float(y[0]) - best, 0.0)
+    size = best if best > 0 else max(float(y.max() - best), _TINY)
+    bar = best + max(2 * noise, 0.02 * abs(best))
+    return Gap(
+        evals=n,
+        best_step=float(step[best_index]),
+        best=best,
+        end=end,
+        noise=noise,
+        rise_share=rise / max(size, _TINY),
+        rise_of_drop=rise / max(drop, 0.05 * abs(best), _TINY),
+        rise_z=min(rise / max(noise * math.sqrt(1.57 / tail + 0.5), 1e-9 * abs(best), _TINY), 1e6),
+        trend_z=kendall_z(y[best_index:]),
+        evals_since=len(after),
+        above_share=float((after > bar).mean()) if len(after) else 0.0,
+        train_fall=_train_fall(train, float(step[best_index]), float(step[-1])),
+        train_end=None if train is None else train.end,
+        gap_start=_gap_at(train, step[: max(n // 5, 1)], y[: max(n // 5, 1)]),
+        gap_end=_gap_at(train, step[-tail:], y[-tail:]),
+    )
+
+
+def _train_fall(train: Shape | None, since: float, until: float) -> float | None:
+    if train is None:
+        return None
+    step, y = train.view.step, train.view.mean
+    if step[-1] < since or step[0] > until:
+        return None
+    before = y[step <= since]
+    later = y[step > since]
+    if not len(later):
+        return None
+    few = max(1, min(len(before), len(y) // 20 + 1)) if len(before) else 1
+    then = float(np.median(before[-few:])) if len(before) else float(y[0])
+    now = float(np.median(later[-max(1, min(len(later), len(y) // 10 + 1)) :]))
+    scale = max(abs(then), abs(now), _TINY)
+    return (then - now) / scale
+
+
+def _gap_at(train: Shape | None, steps: FloatArray, values: FloatArray) -> float | None:
+    if train is None:
+        return None
+    if train.view.step[-1] < steps[0] or train.view.step[0] > steps[-1]:
+        return None
+    return float(np.median(values - np.interp(steps, train.view.step, train.smooth)))

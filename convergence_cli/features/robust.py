@@ -1,0 +1,92 @@
+"""Robust statistics on short series (a few hundred values): noise, medians, trend."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from convergence_cli.model import FloatArray
+
+# The median absolute deviation of a normal variable is 0.6745 of its standard deviation.
+MAD_TO_STD = 1.4826
+
+
+def mad_std(values: FloatArray) -> float:
+    """Standard deviation by the median absolute deviation (Hampel 1974); 0 for fewer than 2 values."""
+    if len(values) < 2:
+        return 0.0
+    return float(MAD_TO_STD * np.median(np.abs(values - np.median(values))))
+
+
+def noise_std(values: FloatArray) -> float:
+    """Noise about a smooth curve, from pseudo-residuals; same unit as ``values``.
+
+    Gasser, Sroka and Jennen-Steinmetz (1986), equation 2.2 on an equal grid: the residual of each point
+    from the line through its neighbours has variance 3/2 of the noise. Median-based, so that jumps do not
+    count. Fewer than 5 values give the standard deviation of first differences over sqrt(2).
+    """
+    if len(values) < 3:
+        return 0.0
+    if len(values) < 5:
+        return float(np.median(np.abs(np.diff(values))) * MAD_TO_STD / math.sqrt(2))
+    residuals = (values[:-2] + values[2:]) / 2 - values[1:-1]
+    return float(MAD_TO_STD * np.median(np.abs(residuals)) / math.sqrt(1.5))
+
+
+def running_median(values: FloatArray, width: int) -> FloatArray:
+    """Centred running median of odd ``width``; the ends use the points that there are."""
+    width = min(width | 1, len(values) if len(values) % 2 else max(len(values) - 1, 1))
+    if width < 3:
+        return values
+    half = width // 2
+    inner = np.median(np.lib.stride_tricks.sliding_window_view(values, width), axis=1)
+    head = [np.median(values[: i + half + 1]) for i in range(half)]
+    tail = [np.median(values[len(values) - half - i - 1 :]) for i in range(half - 1, -1, -1)]
+    return np.concatenate([head, inner, tail])
+
+
+def kendall_z(values: FloatArray) -> float:
+    """Mann-Kendall trend statistic (Mann 1945; variance with ties by Kendall 1975); negative: falling.
+
+    Standard normal where there is no trend. O(n^2) on n values.
+    """
+    n = len(values)
+    if n < 4:
+        return 0.0
+    upper = np.triu_indices(n, 1)
+    s = float(np.sign(values[upper[1]] - values[upper[0]]).sum())
+    _, ties = np.unique(values, return_counts=True)
+    variance = (n * (n - 1) * (2 * n + 5) - float((ties * (ties - 1) * (2 * ties + 5)).sum())) / 18
+    if variance <= 0:
+        return 0.0
+    return (s - math.copysign(1, s)) / math.sqrt(variance) if s else 0.0
+
+
+def theil_sen(x: FloatArray, y: FloatArray) -> float:
+    """Slope of ``y`` over ``x`` as the median of pairwise slopes (Sen 1968); 0 for fewer than 2 points."""
+    first, second = np.triu_indices(len(x), 1)
+    run = x[second] - x[first]
+    keep = run != 0
+    if not keep.any():
+        return 0.0
+    return float(np.median((y[second] - y[first])[keep] / run[keep]))
+
+
+def shift_z(before: FloatArray, after: FloatArray) -> float:
+    """How surely ``after`` lies above ``before``: U as a normal deviate (Mann and Whitney 1947)."""
+    n, m = len(before), len(after)
+    if not n or not m:
+        return 0.0
+    u = float((np.sign(after[:, None] - before[None, :]) + 1).sum() / 2)
+    return (u - n * m / 2) / math.sqrt(n * m * (n + m + 1) / 12)
+
+
+def logistic(x: float) -> float:
+    """1 / (1 + exp(-x)) without overflow."""
+    if x >= 0:
+        return 1 / (1 + math.exp(-min(x, 700)))
+    grown = math.exp(max(x, -700))
+    return grown / (1 + grown)

@@ -1,0 +1,154 @@
+"""The shape of one loss curve in a few numbers: levels, drop, rise, noise, trends, spikes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from convergence_cli.features.robust import kendall_z, noise_std, running_median, shift_z
+from convergence_cli.features.view import NonFinite, View, nonfinite_of, view_of
+
+if TYPE_CHECKING:
+    from convergence_cli.model import Curve, FloatArray
+
+_TINY = 1e-300
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shape:
+    """What the verdict looks at. Levels are in the unit of the curve, ``*_z`` are normal deviates.
+
+    ``start``, ``best``, ``end``: robust levels of the first points, of the lowest smoothed stretch and of
+    the last tenth. ``body``: the level after the first tenth. ``noise``: standard deviation of the grouped
+    means about a smooth curve; ``late_noise`` the same over the second half. ``drop`` is start - best,
+    ``rise`` is end - best. ``late_z`` is the Mann-Kendall deviate over the last third, ``body_z`` from the
+    first tenth on. ``above_start`` is the share of the last third that lies above the start.
+    ``tail_jump`` is how many of the last points lie beyond everything before by more than the drop.
+    """
+
+    view: View
+    nonfinite: NonFinite
+    points: int
+    start: float
+    body: float
+    best: float
+    end: float
+    best_step: float
+    noise: float
+    late_noise: float
+    late_z: float
+    body_z: float
+    drop_z: float
+    rise_z: float
+    above_start: float
+    tail_jump: int
+    late_change: float
+    smooth: FloatArray
+    best_index: int
+
+    @property
+    def drop(self) -> float:
+        return self.start - self.best
+
+    @property
+    def rise(self) -> float:
+        return self.end - self.best
+
+    def level_at(self, step: float) -> float:
+        """The smoothed level at ``step``, interpolated."""
+        return float(np.interp(step, self.view.step, self.smooth))
+
+    @property
+    def scale(self) -> float:
+        """The size of the loss itself, for 'percent of the loss'; never 0."""
+        return max(abs(self.start), abs(self.best), _TINY)
+
+    @property
+    def relative_drop(self) -> float:
+        """Drop from start to end as a share of the start's size."""
+        return (self.start - self.end) / max(abs(self.start), _TINY)
+
+    @property
+    def body_drop(self) -> float:
+        """Drop from the level after the first tenth to the end, as a share of that level's size."""
+        return (self.body - self.end) / max(abs(self.body), _TINY)
+
+
+def shape_of(curve: Curve) -> Shape | None:
+    """The shape of ``curve``, or None where it has no finite point."""
+    view = view_of(curve)
+    y = view.mean
+    n = len(y)
+    if n == 0:
+        return None
+    few = _few(n)
+    tail = max(n // 10, min(3, max(n // 3, 1)))
+    third = max(n // 3, min(n, 3))
+    width = max(3, n // 20)
+    smooth = running_median(y, width) if n >= 5 else y
+    start = float(np.median(y[:few])) if n >= 20 else float(y[0])
+    best_index = int(np.argmin(smooth))
+    end = float(np.median(y[-tail:]))
+    skip = n // 10
+    body = float(np.median(y[skip : skip + max(few, n // 10)]))
+    noise, late_noise = noise_std(y), noise_std(y[n // 2 :])
+    best = min(float(smooth[best_index]), end)
+    near = y[max(best_index - tail, 0) : best_index + tail + 1]
+    sigma = max(late_noise, 0.25 * noise, 1e-12 * abs(best), _TINY)
+    return Shape(
+        view=view,
+        nonfinite=nonfinite_of(curve),
+        points=curve.points,
+        start=start,
+        body=body,
+        best=best,
+        end=end,
+        best_step=float(view.step[best_index]),
+        noise=noise,
+        late_noise=late_noise,
+        late_z=kendall_z(y[-third:]),
+        body_z=kendall_z(y[skip:]),
+        drop_z=_drop_z(y, third, max(noise, _TINY)),
+        rise_z=min((end - float(np.median(near))) / (sigma * math.sqrt(1.57 * (1 / tail + 1 / len(near)))), 1e6),
+        above_start=float((y[-third:] > start).mean()),
+        tail_jump=_tail_jump(curve, view, start, best),
+        late_change=(float(np.median(smooth[-third:][: max(third // 4, 1)])) - end),
+        smooth=smooth,
+        best_index=best_index,
+    )
+
+
+def _few(n: int) -> int:
+    return max(1, min(3, n // 10))
+
+
+def _drop_z(y: FloatArray, third: int, noise: float) -> float:
+    """The surer of two views of 'the last third lies below the first': by rank and by size over noise."""
+    first, last = y[:third], y[-third:]
+    ranked = -shift_z(first, last)
+    sized = float(np.median(first) - np.median(last)) / (noise * math.sqrt(1.57 * 2 / third))
+    return min(max(ranked, 0.0) * 1.5, max(sized, 0.0), 1e6) if third >= 3 else min(max(sized, 0.0), 1e6)
+
+
+def _tail_jump(curve: Curve, view: View, start: float, best: float) -> int:
+    """How many of the last points lie above the start and far above all since the first quarter.
+
+    The last five points themselves are looked at, not their groups: an explosion may end the log within
+    a few rows.
+    """
+    n = len(view)
+    last = curve.value[-5:] if curve.buckets is None else view.mean[-5:]
+    if n < 8:
+        return 0
+    before = view.high[n // 4 : max(n - 5, n // 4 + 1)]
+    ceiling = max(float(before.max()), start)
+    bar = ceiling + 0.5 * max(ceiling - best, abs(start - best))
+    count = 0
+    for value in last[::-1]:
+        if not value > bar:
+            break
+        count += 1
+    return count

@@ -1,0 +1,190 @@
+"""From memberships to the verdict that is reported: label, state, since when, and why in one sentence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from convergence_cli.features import classifier
+from convergence_cli.features.evidence import MIN_POINTS
+from convergence_cli.model import LABELS, Verdict
+
+if TYPE_CHECKING:
+    from convergence_cli.features.classifier import Judgement
+    from convergence_cli.features.evidence import Evidence, Loss
+
+# A verdict less likely than this is not given.
+SURE_ENOUGH = 0.5
+# A trend over the last third counts as one from this normal deviate on.
+TREND_Z = 2.5
+
+
+def verdict_of(evidence: Evidence) -> Verdict:
+    """The verdict on a run; ``undetermined`` with the reason where there is too little to go by."""
+    loss = evidence.loss
+    refused = _refusal(evidence)
+    if loss is None or refused is not None:
+        state, reason = refused or ("no-loss", "The log holds no loss with a finite value.")
+        return Verdict("undetermined", 0.0, state, reason)
+    broken = _non_finite(evidence, loss)
+    if broken is not None:
+        return broken
+    if len(loss.shape.view) < MIN_POINTS or loss.shape.points < MIN_POINTS:
+        reason = f"{loss.name} has {loss.shape.points} point(s); a verdict needs at least {MIN_POINTS}."
+        return Verdict("undetermined", 0.0, "too-few-points", reason, best_step=_best_step(evidence))
+    chance = evidence.chance
+    assert chance is not None
+    judged = classifier.judge(loss.shape, evidence.gap, chance, evidence.log.late_start)
+    probabilities = judged.probabilities
+    best = max(LABELS, key=lambda label: probabilities[label])
+    if probabilities[best] < SURE_ENOUGH:
+        reason = f"{_moved(loss)}: too little, for {loss.shape.points} points and its noise, to say."
+        return Verdict("undetermined", 0.0, "ambiguous", reason, best_step=_best_step(evidence))
+    state, since, reason = _DESCRIBE[best](evidence, loss, judged)
+    return Verdict(best, probabilities[best], state, reason, probabilities, since, _best_step(evidence))
+
+
+def _refusal(evidence: Evidence) -> tuple[str, str] | None:
+    run = evidence.run
+    if run.curve("adversarial_loss") is not None and evidence.loss is None:
+        return (
+            "adversarial",
+            "The losses of two players rise and fall against each other and show no convergence.",
+        )
+    reward = run.curve("reward")
+    if reward is not None:
+        what = "rewards and a temporal-difference loss" if evidence.loss is not None else "rewards and no loss"
+        return (
+            "reward-only",
+            f"The log holds {what}: {reward.name} has {reward.points} points, and no loss to judge.",
+        )
+    return None
+
+
+def _non_finite(evidence: Evidence, loss: Loss) -> Verdict | None:
+    masked = evidence.masked_nan
+    if masked is not None and masked.lasting and (masked.with_nan_norm or masked.count >= 3):
+        sure = 0.95 if masked.with_nan_norm else 0.75
+        why = "the gradient norm is NaN there" if masked.with_nan_norm else f"it was {masked.before:.4g} just before"
+        reason = f"{loss.name} is exactly 0 from step {masked.since_step:g} on while {why}: a hidden NaN."
+        return _certain("non-finite", sure, masked.since_step, reason, evidence)
+    for one in (evidence.train_loss, evidence.val_loss):
+        if one is None:
+            continue
+        bad = one.shape.nonfinite
+        lasting = bad.last_is_nonfinite and (one is evidence.train_loss or bad.tail_share >= 0.9)
+        if bad.count and (lasting or bad.tail_share >= 0.5):
+            since = _nan_since(one)
+            reason = (
+                f"{one.name} is NaN or infinite from step {since:g} to the end ({bad.count} of {bad.total} points)."
+            )
+            return _certain("non-finite", 0.97, since, reason, evidence)
+    norm = evidence.grad_norm
+    if norm is not None and norm.nonfinite.last_is_nonfinite and norm.nonfinite.tail_share >= 0.5:
+        since = norm.nonfinite.first_step or 0.0
+        reason = f"The gradient norm is NaN or infinite at the end (first at step {since:g})."
+        return _certain("non-finite", 0.8, since, reason, evidence)
+    return None
+
+
+def _certain(state: str, sure: float, since: float, reason: str, evidence: Evidence) -> Verdict:
+    rest = (1 - sure) / 3
+    probabilities = {"converging": rest, "diverging": sure, "stuck": rest, "overfitting": rest}
+    return Verdict("diverging", sure, state, reason, probabilities, since, _best_step(evidence))
+
+
+def _nan_since(loss: Loss) -> float:
+    """The first step of the last unbroken stretch of non-finite points."""
+    finite = np.flatnonzero(np.isfinite(loss.curve.value))
+    if loss.curve.buckets is not None or not len(finite) or finite[-1] + 1 >= len(loss.curve.value):
+        return loss.shape.nonfinite.first_step or 0.0
+    return float(loss.curve.step[finite[-1] + 1])
+
+
+def _best_step(evidence: Evidence) -> float | None:
+    if evidence.val_loss is not None and evidence.gap is not None:
+        return evidence.gap.best_step
+    return None if evidence.loss is None else evidence.loss.shape.best_step
+
+
+def _moved(loss: Loss) -> str:
+    shape = loss.shape
+    return f"{loss.name} went from {shape.start:.4g} to {shape.end:.4g} (best {shape.best:.4g})"
+
+
+def _diverging(evidence: Evidence, loss: Loss, judged: Judgement) -> tuple[str, float | None, str]:
+    shape = loss.shape
+    since = _onset(loss)
+    if shape.tail_jump:
+        return (
+            "rising",
+            since,
+            f"{loss.name} jumped to {float(loss.curve.value[-1]):.4g} as the log ends, from {shape.best:.4g}.",
+        )
+    if shape.drop / shape.scale < 0.05:
+        return (
+            "rising",
+            since,
+            f"{loss.name} never fell: it started at {shape.start:.4g} and ends at {shape.end:.4g}.",
+        )
+    flat = abs(shape.late_z) < TREND_Z and shape.end > 0.9 * shape.start
+    lost = 100 * shape.rise / max(shape.drop, 1e-300)
+    reason = (
+        f"{loss.name} fell to {shape.best:.4g} at step {shape.best_step:g} and ends at {shape.end:.4g}: "
+        f"{lost:.0f} % of its drop is lost."
+    )
+    return "collapsed-to-chance" if flat else "rising", since, reason
+
+
+def _onset(loss: Loss) -> float:
+    """The first step after the best from which the smoothed loss stays above a quarter of its rise."""
+    shape = loss.shape
+    above = shape.smooth > shape.best + 0.25 * shape.rise
+    index = len(above)
+    while index > shape.best_index + 1 and above[index - 1]:
+        index -= 1
+    return float(shape.view.step[min(index, len(above) - 1)])
+
+
+def _overfitting(evidence: Evidence, loss: Loss, judged: Judgement) -> tuple[str, float | None, str]:
+    gap, val = evidence.gap, evidence.val_loss
+    assert gap is not None
+    assert val is not None
+    fall = "" if gap.train_fall is None else f" while training fell a further {100 * gap.train_fall:.0f} %"
+    reason = (
+        f"{val.name} was best ({gap.best:.4g}) at step {gap.best_step:g} and has risen to {gap.end:.4g} "
+        f"({100 * gap.rise_share:+.0f} %) over {gap.evals_since} evaluations{fall}."
+    )
+    return "val-rising", gap.best_step, reason
+
+
+def _stuck(evidence: Evidence, loss: Loss, judged: Judgement) -> tuple[str, float | None, str]:
+    shape, chance = loss.shape, evidence.chance
+    reason = f"{_moved(loss)}: {100 * shape.relative_drop:.2g} % in {shape.points} points"
+    if chance is not None and chance.at_chance and chance.level is not None:
+        reason += f", which is chance level for {chance.classes} classes (ln {chance.classes} = {chance.level:.4g})"
+    return "flat-from-start", float(shape.view.step[0]), reason + "."
+
+
+def _converging(evidence: Evidence, loss: Loss, judged: Judgement) -> tuple[str, float | None, str]:
+    shape = loss.shape
+    recovered = [s for s in loss.spikes if s.recovered_step is not None]
+    falling = shape.late_z < -TREND_Z and shape.late_change > 0.01 * max(shape.drop, 1e-300)
+    reason = f"{_moved(loss)} over {shape.points} points"
+    gap = evidence.gap
+    if gap is not None and evidence.val_loss is not None and evidence.val_loss is not loss:
+        reason += f"; {evidence.val_loss.name} ends at {gap.end:.4g} (best {gap.best:.4g})"
+    if falling:
+        return "still-improving", None, reason + ", and still falls."
+    if recovered:
+        return "spike-recovered", None, f"{reason}; it recovered from {len(recovered)} spike(s)."
+    return "converged", None, reason + ", and has levelled off."
+
+
+_DESCRIBE = {
+    "diverging": _diverging,
+    "overfitting": _overfitting,
+    "stuck": _stuck,
+    "converging": _converging,
+}

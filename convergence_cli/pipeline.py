@@ -1,0 +1,147 @@
+"""The way from paths to a report: discover, read, roles, features, rules, causes, remedies."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from convergence_cli import __version__
+from convergence_cli.diagnosis import explain
+from convergence_cli.errors import NoLossError, SourceError
+from convergence_cli.features.evidence import Evidence
+from convergence_cli.model import Report, Run, RunError, RunReport
+from convergence_cli.printable import printable
+from convergence_cli.readers._guard import ReadOptions
+from convergence_cli.readers.config import read_config
+from convergence_cli.readers.discover import discover
+from convergence_cli.roles import assign_roles
+from convergence_cli.rules import all_rules, apply_rules
+from convergence_cli.selection import select_rules
+from convergence_cli.settings import Settings
+from convergence_cli.summary import summarise
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from convergence_cli.readers.discover import Candidate
+
+# Verdict states in which there was nothing to judge: no verdict, exit code 2.
+NOTHING_TO_JUDGE = frozenset({"no-loss", "reward-only"})
+
+
+def analyze_paths(paths: Sequence[str], settings: Settings, *, progress: Callable[[str], None] | None = None) -> Report:
+    """The report on every run at ``paths``. What cannot be read is an error in it, never an exception."""
+    runs: list[RunReport] = []
+    errors: list[RunError] = []
+    for item in _each(paths, settings):
+        if isinstance(item, RunError):
+            errors.append(item)
+            continue
+        if progress is not None:
+            progress(item.name)
+        report = diagnose(item, settings)
+        runs.append(report)
+        if report.verdict.state in NOTHING_TO_JUDGE:
+            errors.append(_nothing_to_judge(report))
+    return Report(tuple(runs), tuple(errors), __version__)
+
+
+def read_paths(paths: Sequence[str], settings: Settings) -> tuple[list[Run], list[RunError]]:
+    """Every run at ``paths`` with its roles, and what could not be read."""
+    items = list(_each(paths, settings))
+    return [i for i in items if isinstance(i, Run)], [i for i in items if isinstance(i, RunError)]
+
+
+def read_run(path: str) -> Run:
+    """The one run at ``path``; a ``SourceError`` where there is none, or more than one."""
+    runs, errors = read_paths([str(path)], Settings())
+    if len(runs) == 1:
+        return runs[0]
+    if errors and not runs:
+        raise SourceError(str(path), errors[0].message, errors[0].hint or "")
+    names = ", ".join(printable(run.name, 40) for run in runs[:5])
+    raise SourceError(str(path), f"{printable(path)} holds {len(runs)} runs: {names}.", "Name one of them.")
+
+
+def diagnose(run: Any, settings: Settings | None = None) -> RunReport:
+    """The report on one run: a ``Run``, a path, or a data frame with one column a series."""
+    settings = settings or Settings()
+    if not isinstance(run, Run):
+        run = _run_of_frame(run, settings) if hasattr(run, "columns") else read_run(run)
+    evidence = Evidence(run)
+    rules = select_rules(
+        all_rules(), select=settings.select, ignore=settings.ignore, extend_select=settings.extend_select
+    )
+    findings, skipped = apply_rules(evidence, rules)
+    causes, remedies = explain(findings, evidence)
+    return RunReport(
+        name=run.name,
+        path=run.path,
+        format=run.format,
+        summary=summarise(evidence),
+        verdict=evidence.verdict,
+        findings=findings,
+        causes=causes,
+        remedies=remedies,
+        skipped=skipped,
+        notes=run.notes,
+    )
+
+
+def _each(paths: Sequence[str], settings: Settings) -> Iterator[Run | RunError]:
+    for path in paths:
+        try:
+            found = discover(path)
+        except SourceError as error:
+            yield RunError(error.path, error.message, error.hint)
+            continue
+        for failed in found.errors:
+            yield RunError(failed.path, failed.message, failed.hint)
+        for candidate in found.candidates:
+            try:
+                yield from _read(candidate, settings)
+            except SourceError as error:
+                yield RunError(error.path, error.message, error.hint)
+
+
+def _read(candidate: Candidate, settings: Settings) -> list[Run]:
+    runs = candidate.reader.read(candidate.sources, ReadOptions(pattern=settings.pattern))
+    source = candidate.sources[0]
+    beside: dict[str, Any] = {}
+    notes: list[str] = []
+    if source.stream is None:
+        beside, notes = read_config(candidate.folder, source.path)
+    several = len(runs) > 1
+    ready = []
+    for number, run in enumerate(runs, 1):
+        notes_here = [note for one in candidate.sources for note in one.notes] + notes
+        named = replace(
+            run,
+            name=f"{candidate.name}#{number}" if several else candidate.name,
+            path=source.shown,
+            config={**beside, **run.config},
+        )
+        fresh = [note for note in dict.fromkeys(notes_here) if note not in run.notes]
+        ready.append(assign_roles(named.noting(*fresh), settings.metrics))
+    if not ready:
+        raise NoLossError(
+            source.shown,
+            f"{printable(source.shown)} holds no series of numbers.",
+            "Check that it is the log of a training run.",
+        )
+    return ready
+
+
+def _run_of_frame(frame: Any, settings: Settings) -> Run:
+    from convergence_cli.readers.frame import run_of_frame
+
+    return assign_roles(run_of_frame(frame), settings.metrics)
+
+
+def _nothing_to_judge(report: RunReport) -> RunError:
+    total = report.summary.get("series_total", 0)
+    return RunError(
+        report.path,
+        f"{printable(report.name)}: {printable(report.verdict.reason, 400)} ({total} series read.)",
+        "Name the loss with --metric train_loss=NAME, if one of the series is it.",
+    )

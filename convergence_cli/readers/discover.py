@@ -1,0 +1,206 @@
+"""From a path to the files that make up each run. Walks bounded, follows no symlink, opens no device."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from convergence_cli.errors import SourceError
+from convergence_cli.printable import printable
+from convergence_cli.readers import best_reader, reader
+from convergence_cli.readers._guard import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from convergence_cli.readers import Reader
+
+MAX_DEPTH = 8
+MAX_FILES = 20_000
+SKIPPED_FOLDERS = frozenset(
+    {".git", ".hg", "node_modules", "__pycache__", ".venv", "venv", "site-packages", ".ipynb_checkpoints"}
+    | {"media", "artifacts", ".hydra", "code", "wheels"}
+)
+# Sibling folders into which one run's event files are split by its writers.
+_PARTS = frozenset({"train", "training", "validation", "val", "valid", "eval", "test", "dev"})
+_LOG_ENDINGS = (".csv", ".tsv", ".log", ".jsonl", ".ndjson", ".wandb", ".out")
+_NEVER = (
+    (".py", ".md", ".rst", ".toml", ".cfg", ".ini", ".sh", ".ipynb", ".html", ".css", ".js", ".yaml", ".yml")
+    + (".pt", ".pth", ".bin", ".ckpt", ".safetensors", ".npz", ".npy", ".h5", ".pkl", ".pickle", ".onnx")
+    + (".png", ".jpg", ".jpeg", ".svg", ".pdf", ".gif", ".zip", ".gz", ".tar", ".lock", ".prototxt")
+)
+_NOT_RUNS = re.compile(
+    r"(?i)^(config|hparams?|hyperparams?|args|params|training_args|run_config|tokenizer.*|vocab|special_tokens.*"
+    r"|added_tokens|generation_config|preprocessor_config|model\.safetensors\.index|package|environment"
+    r"|wandb-summary|wandb-metadata|all_results|train_results|eval_results|opt|settings)\.json$"
+    r"|^(requirements|license|readme|labels|vocab|merges|diff|conda-environment).*\.txt$|^tune_results\.csv$"
+)
+_CHECKPOINT = re.compile(r"^checkpoint-(\d+)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """The files of one run, and the reader for them."""
+
+    name: str
+    folder: Path
+    sources: tuple[Source, ...]
+    reader: Reader
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a path holds: candidates to read, and the errors of files that look like logs and are none."""
+
+    candidates: tuple[Candidate, ...]
+    errors: tuple[SourceError, ...]
+
+
+def discover(path: str) -> Found:
+    """The runs at ``path`` (a file, a folder, or ``-`` for standard input).
+
+    Raises ``SourceError`` where the path is missing or holds no log at all.
+    """
+    if path == "-":
+        return Found((_single(Source.from_stream(sys.stdin.buffer)),), ())
+    where = Path(path)
+    try:
+        mode = where.stat().st_mode
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise SourceError(path, f"{printable(path)} cannot be read: {printable(reason)}.", "Check the path.") from error
+    if stat.S_ISDIR(mode):
+        return _folder(where)
+    if stat.S_ISFIFO(mode) and str(where).startswith("/dev/fd/"):
+        with open(where, "rb") as stream:
+            return Found((_single(Source.from_stream(stream, path)),), ())
+    if not stat.S_ISREG(mode):
+        raise SourceError(
+            path,
+            f"{printable(path)} is not a regular file.",
+            "Point ctroubleshoot at a log file or a run folder.",
+        )
+    return Found((_single(Source(where, path)),), ())
+
+
+def _single(source: Source) -> Candidate:
+    if not source.head.strip():
+        raise source.error("is empty: nothing has been logged yet.", "Try again after the first logged step.")
+    module = best_reader(source)
+    if module is None:
+        if b"\0" in source.head:
+            raise source.error(
+                "is binary and in no format that is known.",
+                "Give a log (CSV, JSON, TensorBoard, W&B, plain text) or the run folder.",
+            )
+        raise source.error(
+            "holds no metrics that are recognised.",
+            'Name the numbers with --pattern, for instance --pattern "step (?P<step>\\d+) loss (?P<loss>\\S+)".',
+        )
+    folder = source.path.parent if source.stream is None else Path()
+    return Candidate(source.path.name or source.shown, folder, (source,), module)
+
+
+def _folder(root: Path) -> Found:
+    files = list(_walk(root))
+    groups = _grouped(root, files)
+    candidates: list[Candidate] = []
+    errors: list[SourceError] = []
+    for folder, members in groups:
+        try:
+            found = _group_candidate(root, folder, members)
+        except SourceError as error:
+            if len(groups) == 1 or _looks_like_log(members[0]):
+                errors.append(error)
+            continue
+        if found is not None:
+            candidates.append(found)
+    if not candidates and not errors:
+        seen = f"{len(files)} file(s) in {printable(root)}"
+        raise SourceError(
+            str(root),
+            f"No training log was found among {seen}." if files else f"{printable(root)} holds no files.",
+            "Point ctroubleshoot at the folder that holds metrics.csv, trainer_state.json, event files or a text log.",
+        )
+    return Found(tuple(candidates), tuple(errors))
+
+
+def _looks_like_log(path: Path) -> bool:
+    return path.name.lower().endswith(_LOG_ENDINGS) or "tfevents" in path.name
+
+
+def _group_candidate(root: Path, folder: Path, members: tuple[Path, ...]) -> Candidate | None:
+    sources = tuple(Source(path, str(path)) for path in members)
+    if len(sources) == 1:
+        if not _looks_like_log(members[0]) and not sources[0].head.strip():
+            return None
+        found = _single(sources[0])
+        sources, module = found.sources, found.reader
+    else:
+        module = reader("tensorboard" if "tfevents" in members[0].name else "mlflow")
+    relative = (members[0] if len(members) == 1 else folder).relative_to(root)
+    name = str(relative) if str(relative) != "." else root.name
+    return Candidate(name, members[0].parent if len(members) == 1 else folder, sources, module)
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    """Regular files below ``root``, no symlink followed, in a stable order."""
+    count = 0
+    pending = [(root, 0)]
+    while pending:
+        folder, depth = pending.pop()
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError:
+            continue
+        folders = []
+        for entry in entries:
+            if entry.is_symlink():
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                if entry.name not in SKIPPED_FOLDERS and depth < MAX_DEPTH:
+                    folders.append((Path(entry.path), depth + 1))
+            elif entry.is_file(follow_symlinks=False):
+                count += 1
+                if count > MAX_FILES:
+                    return
+                yield Path(entry.path)
+        pending.extend(reversed(folders))
+
+
+def _grouped(root: Path, files: list[Path]) -> list[tuple[Path, tuple[Path, ...]]]:
+    """Files that belong together: event files of a folder, metric files of a store, the newest checkpoint."""
+    events: dict[Path, list[Path]] = {}
+    stores: dict[Path, list[Path]] = {}
+    checkpoints: dict[Path, tuple[int, Path]] = {}
+    rest: list[Path] = []
+    for path in files:
+        if "tfevents" in path.name:
+            folder = path.parent
+            split = folder != root and (folder.name.lower() in _PARTS or ("_" in folder.name and _is_part(folder)))
+            events.setdefault(folder.parent if split else folder, []).append(path)
+        elif "metrics" in path.relative_to(root.parent).parts[:-1] and "." not in path.name:
+            parts = path.parts
+            stores.setdefault(Path(*parts[: len(parts) - parts[::-1].index("metrics")]), []).append(path)
+        elif path.name == "trainer_state.json":
+            match = _CHECKPOINT.match(path.parent.name)
+            home = path.parent.parent if match and path.parent != root else path.parent
+            rank = int(match.group(1)) if match else sys.maxsize
+            if home not in checkpoints or rank > checkpoints[home][0]:
+                checkpoints[home] = (rank, path)
+        elif not path.name.lower().endswith(_NEVER) and not _NOT_RUNS.match(path.name):
+            rest.append(path)
+    groups = [(folder, tuple(members)) for folder, members in (*events.items(), *stores.items())]
+    groups += [(path.parent, (path,)) for _, path in checkpoints.values()]
+    groups += [(path.parent, (path,)) for path in rest]
+    return sorted(groups, key=lambda group: str(group[1][0]))
+
+
+def _is_part(folder: Path) -> bool:
+    # torch's add_scalars writes each of its series into a sibling folder: loss_train, loss_val.
+    return folder.name.lower().rsplit("_", 1)[-1] in _PARTS

@@ -1,0 +1,96 @@
+"""How a function becomes a rule: the decorator, and what a rule may ask for by naming it as a parameter."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from convergence_cli.model import Finding, Severity, Where
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Check = Callable[..., Iterator[Finding]]
+
+# Every name a rule may use as a parameter, and what a run must log to have it.
+PARAMETERS = {
+    "loss": "train_loss or val_loss",
+    "train_loss": "train_loss",
+    "val_loss": "val_loss",
+    "gap": "val_loss",
+    "accuracy": "train_accuracy or val_accuracy",
+    "metric": "val_accuracy or val_metric",
+    "learning_rate": "learning_rate",
+    "grad_norm": "grad_norm",
+    "loss_scale": "loss_scale",
+    "masked_nan": "train_loss",
+    "oscillation": "20 points of a loss",
+    "power_law": "8 points of a falling loss",
+    "chance": "train_loss or val_loss",
+    "verdict": "train_loss or val_loss",
+    "config": "a config file",
+    "log": "a log",
+}
+SECTIONS = ("What it checks", "Why it matters", "How it decides", "Known false alarms", "References")
+_CODE = re.compile(r"^[A-Z]{2}\d{3}$")
+_NAME = re.compile(r"^[a-z0-9]+(-[a-z0-9]+)*$")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule and its metadata; ``needs`` and ``optional`` are the parameter names of ``check``."""
+
+    code: str
+    name: str
+    severity: Severity
+    since: str
+    check: Check
+    needs: tuple[str, ...]
+    optional: tuple[str, ...]
+    doc: str
+
+    @property
+    def summary(self) -> str:
+        return self.doc.splitlines()[0]
+
+
+def rule(code: str, name: str, *, severity: Severity, since: str) -> Callable[[Check], Rule]:
+    """Make a rule of a function. ``severity`` is the highest that it gives; parameters with a default are optional.
+
+    A wrong code, name or parameter, or a docstring without its sections, fails at import.
+    """
+    if not _CODE.match(code) or not _NAME.match(name):
+        raise ValueError(f"rule {code} {name}: two capitals and three digits, and a kebab-case name, are required")
+
+    def decorate(check: Check) -> Rule:
+        doc = inspect.cleandoc(check.__doc__ or "")
+        missing = [section for section in SECTIONS if f"\n{section}\n" not in f"\n{doc}\n"]
+        parameters = inspect.signature(check).parameters.values()
+        unknown = [p.name for p in parameters if p.name not in PARAMETERS]
+        if missing or unknown:
+            raise ValueError(f"rule {code}: docstring lacks {missing}, unknown parameters {unknown}")
+        needs = tuple(p.name for p in parameters if p.default is inspect.Parameter.empty)
+        optional = tuple(p.name for p in parameters if p.default is not inspect.Parameter.empty)
+        return Rule(code, name, severity, since, check, needs, optional, doc)
+
+    return decorate
+
+
+def finding(
+    message: str,
+    *,
+    severity: Severity,
+    confidence: float,
+    evidence: Mapping[str, Any],
+    series: str | None = None,
+    first_step: float | None = None,
+    last_step: float | None = None,
+    line: int | None = None,
+    file: str | None = None,
+) -> Finding:
+    """A finding of the rule that yields it; code, name and fingerprint are filled in by the runner."""
+    where = Where(series=series, first_step=first_step, last_step=last_step, file=file, line=line)
+    return Finding("", "", severity, round(min(max(confidence, 0.0), 1.0), 3), message, where, evidence)

@@ -1,0 +1,117 @@
+"""LC0xx: losses that are no numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from convergence_cli.rules._registry import finding, rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from convergence_cli.features.evidence import Loss
+    from convergence_cli.features.masked import MaskedNan
+    from convergence_cli.model import Finding, Verdict
+
+# Share of the last tenth from which non-finite points are not passing.
+LASTING = 0.5
+FIRST_POINTS = 3
+
+
+@rule("LC001", "non-finite-loss", severity="error", since="0.1")
+def non_finite_loss(
+    loss: Loss, verdict: Verdict, train_loss: Loss | None = None, val_loss: Loss | None = None
+) -> Iterator[Finding]:
+    """A loss is NaN or infinite.
+
+    What it checks
+        Training and validation loss for points that were logged as NaN or infinite. Points that were
+        not logged at all do not count.
+
+    Why it matters
+        After one NaN in the weights every later step is NaN: the rest of the run is wasted.
+
+    How it decides
+        Error where the last point, or at least half of the last tenth of the points, is non-finite. Otherwise
+        a note: single non-finite points from which the run recovered (validation in the first epochs of
+        detectors, skipped steps of mixed precision).
+
+    Known false alarms
+        A validation loss that is infinite by construction on some batches (CTC with short inputs).
+
+    References
+        SageMaker Debugger, rule LossNaN; AUTOTRAINER (Zhang et al., ICSE 2021), symptom "exploding gradient".
+    """
+    for one in (train_loss, val_loss):
+        if one is None or not one.shape.nonfinite.count:
+            continue
+        bad = one.shape.nonfinite
+        lasting = bad.last_is_nonfinite or bad.tail_share >= LASTING
+        if verdict.state != "non-finite":
+            lasting = False
+        first = bad.first_step if bad.first_step is not None else 0.0
+        at_start = first <= float(one.curve.step[min(FIRST_POINTS, len(one.curve.step)) - 1])
+        yield finding(
+            f"{one.name} is NaN or infinite at {bad.count} of {bad.total} points, first at step {first:g}"
+            + (" and to the end." if lasting else "; finite values follow."),
+            severity="error" if lasting else "note",
+            confidence=0.99 if lasting else 0.6,
+            evidence={
+                "nonfinite_points": bad.count,
+                "points": bad.total,
+                "first_step": first,
+                "share_of_last_tenth": round(bad.tail_share, 3),
+                "threshold_share": LASTING,
+                "side": "from-start" if at_start else "later",
+                "best_before": one.shape.best,
+            },
+            series=one.name,
+            first_step=first,
+            last_step=float(one.curve.step[-1]),
+            line=bad.first_line,
+            file=one.logged.file,
+        )
+
+
+@rule("LC002", "masked-nan", severity="error", since="0.1")
+def masked_nan(train_loss: Loss, verdict: Verdict, masked_nan: MaskedNan | None = None) -> Iterator[Finding]:
+    """The loss reads 0 where it is NaN.
+
+    What it checks
+        Points at which the training loss is exactly 0 while the gradient norm is NaN or infinite; and a loss
+        that falls to exactly 0 between two points and stays there.
+
+    Why it matters
+        The Hugging Face Trainer replaces NaN losses by 0 in its log (logging_nan_inf_filter, on by default):
+        a dead run looks perfect.
+
+    How it decides
+        Exact zeros at the steps of a non-finite gradient norm; without one, at least 3 exact zeros to the
+        end of the log, right after a loss above 5 % of its start. Warning where they do not reach the end.
+
+    Known false alarms
+        A hinge or margin loss can honestly reach exactly 0; it gets there gradually.
+
+    References
+        transformers, TrainingArguments.logging_nan_inf_filter; LLaMA-Factory issues 5660 and 3353.
+    """
+    if masked_nan is None:
+        return
+    yield finding(
+        f"{train_loss.name} is exactly 0 at {masked_nan.count} points from step {masked_nan.since_step:g}"
+        + (
+            f", {masked_nan.with_nan_norm} of them with a NaN gradient norm."
+            if masked_nan.with_nan_norm
+            else f", right after {masked_nan.before:.4g}."
+        ),
+        severity="error" if verdict.state == "non-finite" else "warning",
+        confidence=0.95 if masked_nan.with_nan_norm else 0.75,
+        evidence={
+            "zero_points": masked_nan.count,
+            "with_nan_grad_norm": masked_nan.with_nan_norm,
+            "loss_before": masked_nan.before,
+            "first_step": masked_nan.since_step,
+        },
+        series=train_loss.name,
+        first_step=masked_nan.since_step,
+    )

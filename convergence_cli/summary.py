@@ -1,0 +1,66 @@
+"""What was read, in a few numbers and a thumbnail of each curve, so that a saved report can be drawn again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convergence_cli.features.view import view_of
+
+if TYPE_CHECKING:
+    from convergence_cli.features.evidence import Evidence
+    from convergence_cli.model import Curve
+
+THUMBNAIL = 120
+MAX_NAMES = 50
+_SHOWN = ("learning_rate", "optimizer", "batch_size", "epochs", "max_steps", "warmup_steps", "weight_decay")
+
+
+def summarise(evidence: Evidence) -> dict[str, Any]:
+    """The ``summary`` of a ``RunReport`` (its keys are listed there)."""
+    run = evidence.run
+    roles = [curve for curve in run.curves if curve.role]
+    loss = evidence.loss
+    main = loss.logged if loss is not None else max(run.curves, key=lambda c: c.points, default=None)
+    config = {key: run.config[key] for key in _SHOWN if key in run.config}
+    unread = [curve.name for curve in run.curves if not curve.role]
+    return {
+        "points": 0 if main is None else main.points,
+        "first_step": None if main is None else _edge(main, 0),
+        "last_step": None if main is None else _edge(main, -1),
+        "epochs": _epochs(main),
+        "x": run.config.get("x", "step"),
+        "series": {curve.role: curve.name for curve in roles},
+        "series_total": len(run.curves),
+        "series_read": len(roles),
+        "unread": unread[:MAX_NAMES],
+        "config": config,
+        "curves": {str(curve.role): _thumbnail(curve) for curve in roles},
+    }
+
+
+def _edge(curve: Curve, index: int) -> float | None:
+    return float(curve.step[index]) if len(curve.step) else None
+
+
+def _epochs(curve: Curve | None) -> float | None:
+    if curve is None or curve.epoch is None:
+        return None
+    finite = curve.epoch[np.isfinite(curve.epoch)]
+    return float(finite[-1]) if len(finite) else None
+
+
+def _thumbnail(curve: Curve) -> dict[str, list[float | None]]:
+    view = view_of(curve, THUMBNAIL, keep_empty=True)
+    return {
+        "step": _plain(view.step),
+        "low": _plain(view.low),
+        "high": _plain(view.high),
+        "mean": _plain(view.mean),
+    }
+
+
+def _plain(values: np.ndarray[Any, np.dtype[np.float64]]) -> list[float | None]:
+    # Six digits draw the same picture and keep reports small.
+    return [float(f"{value:.6g}") if np.isfinite(value) else None for value in values.tolist()]

@@ -98,10 +98,16 @@ def wrap(text: str, width: int, *, indent: str = "", limit: int | None = None, m
     if line:
         lines.append(line)
     if limit is not None and len(lines) > limit:
-        kept = lines[:limit]
-        kept[-1] = cut(f"{kept[-1]} {lines[limit]}", room - len(more), "") + more
-        lines = kept
+        lines = [*lines[: limit - 1], _shortened(f"{lines[limit - 1]} {lines[limit]}", room, more)]
     return [indent + item for item in lines]
+
+
+def _shortened(text: str, room: int, more: str) -> str:
+    """The whole words of ``text`` that fit beside ``more``; part of a word where not even one fits."""
+    kept = _head(text, room - cells(more))
+    if " " in kept and not text[len(kept)].isspace():
+        kept = kept.rpartition(" ")[0] + " "
+    return kept + more
 
 
 def join_cut(parts: list[str], joint: str, width: int, more: str) -> str:

@@ -54,9 +54,7 @@ class Page:
 
     def line(self, parts: list[str], indent: str = "") -> str:
         """As many of ``parts`` as fit into one line."""
-        return indent + join_cut(
-            parts, f" {self.glyphs.dot} ", self.look.width - len(indent), self.glyphs.more
-        )
+        return indent + join_cut(parts, f" {self.glyphs.dot} ", self.look.width - len(indent), self.glyphs.more)
 
     def style(self, label: str) -> str:
         """The style of a verdict label."""
@@ -152,9 +150,7 @@ def _finding(finding: Finding, path: str, page: Page) -> Iterator[str]:
     yield from (page.paint(line, "dim") for line in page.wrap(numbers, "    ", limit))
 
 
-def _some(
-    items: tuple[Any, ...], shown: int, draw: Callable[..., Iterator[str]], page: Page
-) -> Iterator[str]:
+def _some(items: tuple[Any, ...], shown: int, draw: Callable[..., Iterator[str]], page: Page) -> Iterator[str]:
     kept = items if page.look.detail > 0 else items[:shown]
     for item in kept:
         yield from draw(item, page)

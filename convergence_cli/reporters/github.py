@@ -16,8 +16,7 @@ _COMMAND = {"error": "error", "warning": "warning", "note": "notice"}
 def render(report: Report, look: Look = PLAIN) -> str:
     """One workflow command a finding, unreadable input and verdict; nothing else, lest text be a command."""
     lines = [
-        command("error", item.path, None, "not read", f"{item.message} {item.hint or ''}")
-        for item in report.errors
+        command("error", item.path, None, "not read", f"{item.message} {item.hint or ''}") for item in report.errors
     ]
     found = [(run, item) for run in report.runs for item in worst_first(run.findings)]
     for run, item in sorted(found, key=lambda pair: SEVERITY_RANK[pair[1].severity]):

@@ -31,9 +31,7 @@ def render(report: Report, look: Look = PLAIN) -> str:
         for item in worst_first(run.findings)
     ]
     issues += [
-        _issue(
-            "not-read", f"{item.message} {item.hint or ''}", "blocker", item.path, 1, f"{item.path} not-read"
-        )
+        _issue("not-read", f"{item.message} {item.hint or ''}", "blocker", item.path, 1, f"{item.path} not-read")
         for item in report.errors
     ]
     return json.dumps(issues, allow_nan=False, indent=2) + "\n"

@@ -22,17 +22,13 @@ def render(report: Report, look: Look = PLAIN) -> str:
     """One SARIF run: rules with their pages, a result a finding, and what could not be read."""
     rules = _rules(report, look)
     index = {rule["id"]: number for number, rule in enumerate(rules)}
-    results = [
-        _result(run, item, index[item.rule]) for run in report.runs for item in worst_first(run.findings)
-    ]
+    results = [_result(run, item, index[item.rule]) for run in report.runs for item in worst_first(run.findings)]
     driver = {"name": TOOL, "version": report.version, "rules": rules}
     invocation: dict[str, Any] = {"executionSuccessful": not report.errors}
     if report.errors:
         invocation["toolExecutionNotifications"] = [_notification(error) for error in report.errors]
     run = {"tool": {"driver": driver}, "invocations": [invocation], "results": results}
-    return (
-        json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, allow_nan=False, indent=2) + "\n"
-    )
+    return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, allow_nan=False, indent=2) + "\n"
 
 
 def _rules(report: Report, look: Look) -> list[dict[str, Any]]:

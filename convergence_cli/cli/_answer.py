@@ -1,0 +1,94 @@
+"""From runs to an exit code: what ``analyze``, ``classify``, ``demo`` and ``report`` have in common."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from convergence_cli.cli._output import carries_unicode, complain, progress, wants_color, width, write
+from convergence_cli.errors import EXIT_FINDINGS, EXIT_NO_VERDICT, EXIT_OK
+from convergence_cli.model import SEVERITIES
+from convergence_cli.reporters import Look, render
+from convergence_cli.selection import select_rules
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from convergence_cli.model import Report
+    from convergence_cli.reporters import RulePage
+    from convergence_cli.settings import Settings
+
+_WITH_RULE_PAGES = ("sarif", "junit")
+
+
+def analyze(runs: Sequence[str], settings: Settings, *, quiet: bool) -> Report:
+    """The report on ``runs``, progress shown meanwhile."""
+    one_blas_thread()
+    from convergence_cli.pipeline import analyze_paths
+
+    with progress(quiet) as show:
+        return analyze_paths(runs, settings, progress=show)
+
+
+def one_blas_thread() -> None:
+    """Spare numpy the start of threads that no statistic here is large enough to use."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+def answer(report: Report, settings: Settings, *, quiet: bool = False, verbose: bool = False) -> int:
+    """Write ``report`` as ``settings`` ask, say on stderr what could not be read, and give the exit code."""
+    write(render(report, settings.format, _look(settings, quiet, verbose)), settings.output)
+    complain_of(report)
+    return exit_code(report, settings)
+
+
+def complain_of(report: Report) -> None:
+    """One sentence on stderr for each input that gave no verdict."""
+    for error in report.errors:
+        complain(error.message, error.hint)
+
+
+def exit_code(report: Report, settings: Settings) -> int:
+    """2 where any input gave no verdict, else 1 where any finding is as severe as ``fail_on``, else 0."""
+    if report.errors or not report.runs:
+        return EXIT_NO_VERDICT
+    failing = failing_severities(settings.fail_on)
+    failed = any(item.severity in failing for run in report.runs for item in run.findings)
+    return EXIT_FINDINGS if failed and not settings.exit_zero else EXIT_OK
+
+
+def failing_severities(fail_on: str) -> frozenset[str]:
+    """The severities at or above ``fail_on``; none for ``never``."""
+    if fail_on == "never":
+        return frozenset()
+    names: tuple[str, ...] = SEVERITIES
+    return frozenset(names[: names.index(fail_on) + 1])
+
+
+def _look(settings: Settings, quiet: bool, verbose: bool) -> Look:
+    stream = None if settings.output else sys.stdout
+    rules: tuple[RulePage, ...] = ()
+    if settings.format in _WITH_RULE_PAGES:
+        from convergence_cli.rules import all_rules
+
+        rules = select_rules(
+            all_rules(),
+            select=settings.select,
+            ignore=settings.ignore,
+            extend_select=settings.extend_select,
+        )
+    return Look(
+        width=width(stream),
+        color=settings.format == "text" and _color(settings),
+        unicode=bool(settings.output) or carries_unicode(stream),
+        detail=int(verbose) - int(quiet),
+        rules=rules,
+        failing=failing_severities(settings.fail_on),
+    )
+
+
+def _color(settings: Settings) -> bool:
+    if settings.output:
+        return settings.color == "always"
+    return wants_color(settings.color, sys.stdout, os.environ)

@@ -1,0 +1,46 @@
+"""Command classes that take values as they are written.
+
+typer 0.29 imports pydantic (0.1 s, as much as numpy) to turn the value of any parameter into its type.
+Every parameter here is text, a list of texts or a flag, which need no turning; what a text may be is
+checked by ``settings``, for flags, environment and files alike.
+"""
+
+from __future__ import annotations
+
+from types import MethodType
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
+from convergence_cli.errors import UsageError
+
+
+class LeanCommand(TyperCommand):
+    """A command whose parameters skip conversion."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _take_as_written(self.params)
+
+
+class LeanGroup(TyperGroup):
+    """A group whose parameters skip conversion."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _take_as_written(self.params)
+
+
+def _take_as_written(params: list[Any]) -> None:
+    for param in params:
+        param.process_value = MethodType(_as_written, param)
+
+
+def _as_written(param: Any, context: Any, value: Any) -> Any:
+    many = param.multiple or param.nargs == -1
+    if many and value is None:
+        value = ()
+    if param.required and (value is None or (many and not value)):
+        shown = param.metavar or param.name.upper()
+        raise UsageError(f"Missing argument {shown}.", f"Try: {context.command_path} --help")
+    return param.callback(context, param, value) if param.callback is not None else value

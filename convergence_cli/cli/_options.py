@@ -1,0 +1,88 @@
+"""The options that several commands share, each described once."""
+
+from typing import Annotated
+
+import typer
+
+from convergence_cli.settings import COLORS, FAIL_ON, FORMATS
+
+_RULES, _SETTINGS, _OUTPUT = "Rules", "Settings", "Output"
+
+Runs = Annotated[
+    list[str],
+    typer.Argument(metavar="RUN", help="Log files or run folders; - reads standard input.", show_default=False),
+]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format", "-f", metavar="FORMAT", help=f"{', '.join(FORMATS)}. Default: text.", rich_help_panel=_OUTPUT
+    ),
+]
+Output = Annotated[
+    str | None,
+    typer.Option(
+        "--output", "-o", metavar="FILE", help="Write there, only on success and at once.", rich_help_panel=_OUTPUT
+    ),
+]
+Color = Annotated[
+    str | None,
+    typer.Option("--color", metavar="|".join(COLORS), help="Default: auto.", rich_help_panel=_OUTPUT),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Verdicts and findings only.", rich_help_panel=_OUTPUT)]
+Verbose = Annotated[
+    bool,
+    typer.Option(
+        "--verbose", "-v", help="Everything: each skipped rule, each remedy in full.", rich_help_panel=_OUTPUT
+    ),
+]
+FailOn = Annotated[
+    str | None,
+    typer.Option(
+        "--fail-on",
+        metavar="|".join(FAIL_ON),
+        help="The least severity that gives exit code 1. Default: error.",
+        rich_help_panel=_RULES,
+    ),
+]
+ExitZero = Annotated[bool, typer.Option("--exit-zero", help="Exit 0 also with findings.", rich_help_panel=_RULES)]
+Select = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--select",
+        metavar="RULE,...",
+        help="Only these rules: code, beginning of a code, name, or ALL.",
+        rich_help_panel=_RULES,
+    ),
+]
+Ignore = Annotated[
+    list[str] | None,
+    typer.Option("--ignore", metavar="RULE,...", help="Not these rules.", rich_help_panel=_RULES),
+]
+ExtendSelect = Annotated[
+    list[str] | None,
+    typer.Option("--extend-select", metavar="RULE,...", help="These rules as well.", rich_help_panel=_RULES),
+]
+Metric = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--metric",
+        "-m",
+        metavar="ROLE=NAME",
+        help="Read series NAME in that role, for example train_loss=loss/total. Repeatable.",
+        rich_help_panel=_SETTINGS,
+    ),
+]
+Pattern = Annotated[
+    str | None,
+    typer.Option(
+        "--pattern",
+        metavar="REGEX",
+        help="How a text log is written, with named groups: 'it (?P<step>\\d+) loss (?P<loss>\\S+)'.",
+        rich_help_panel=_SETTINGS,
+    ),
+]
+Config = Annotated[
+    str | None,
+    typer.Option("--config", metavar="FILE", help="Read settings from this file only.", rich_help_panel=_SETTINGS),
+]
+Isolated = Annotated[bool, typer.Option("--isolated", help="Read no settings file.", rich_help_panel=_SETTINGS)]

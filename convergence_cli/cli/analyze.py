@@ -1,0 +1,42 @@
+"""``analyze``: verdict, findings, causes and remedies."""
+
+from convergence_cli.cli import _options as options
+from convergence_cli.cli._answer import analyze, answer
+from convergence_cli.cli._settings import settings_from
+
+
+def command(
+    runs: options.Runs,
+    format: options.Format = None,
+    output: options.Output = None,
+    select: options.Select = None,
+    ignore: options.Ignore = None,
+    extend_select: options.ExtendSelect = None,
+    fail_on: options.FailOn = None,
+    exit_zero: options.ExitZero = False,
+    metric: options.Metric = None,
+    pattern: options.Pattern = None,
+    config: options.Config = None,
+    isolated: options.Isolated = False,
+    color: options.Color = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> int:
+    """Judge runs: what is wrong, why, and what to change."""
+    settings = settings_from(
+        run=runs[0],
+        config=config,
+        isolated=isolated,
+        format=format,
+        output=output,
+        select=select,
+        ignore=ignore,
+        extend_select=extend_select,
+        fail_on=fail_on,
+        exit_zero=exit_zero,
+        metric=metric,
+        pattern=pattern,
+        color=color,
+    )
+    report = analyze(runs, settings, quiet=quiet)
+    return answer(report, settings, quiet=quiet, verbose=verbose)

@@ -1,0 +1,100 @@
+"""Builds the part of the command line that was asked for, and runs it."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import typer
+
+from convergence_cli.cli._lean import LeanCommand, LeanGroup
+from convergence_cli.errors import EXIT_INTERRUPTED, EXIT_NO_VERDICT, UsageError
+
+COMMANDS = {
+    "analyze": "Judge runs: what is wrong, why, and what to change.",
+    "classify": "Only the verdict: one line a run, with tabs between path, label, confidence and state.",
+    "ingest": "Write logs as tidy rows: run, series, role, step, epoch, value, line.",
+    "report": "Render a saved report again, without the run.",
+    "rules": "List the rules.",
+    "explain": "Say what a rule checks, how it decides, and when it is wrong.",
+    "demo": "Show the report on a real run that comes with the package.",
+}
+HELP = "Is a training run converging, diverging, stuck or overfitting; why, and what to change."
+# Blank lines keep the rows apart: help pages join the lines of a paragraph.
+EXIT_CODES = """Exit codes:
+
+  0    no finding at or above --fail-on (default: error)
+
+  1    at least one such finding
+
+  2    no verdict: bad usage, unreadable input, no loss series recognised
+
+  3    a bug in ctroubleshoot
+
+  130  interrupted
+
+3 beats 2 beats 1."""
+
+
+def run(arguments: list[str]) -> int:
+    """The exit code of the command line ``arguments``. Raises ``UsageError`` for a wrong one."""
+    bare = not arguments
+    app = build(arguments[0] if arguments and arguments[0] in COMMANDS else None)
+    try:
+        code = app(["--help"] if bare else arguments, prog_name="ctroubleshoot", standalone_mode=False)
+    except typer.Abort:
+        return EXIT_INTERRUPTED
+    except Exception as error:
+        described = _usage_error(error)
+        if described is None:
+            raise
+        raise described from error
+    return EXIT_NO_VERDICT if bare else int(code or 0)
+
+
+def build(command: str | None = None) -> typer.Typer:
+    """The application with only ``command``; without one, all names, enough for help and suggestions.
+
+    Importing a command and describing its options costs time that no other command should pay.
+    """
+    app = typer.Typer(
+        cls=LeanGroup,
+        help=HELP,
+        epilog=EXIT_CODES,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_shared)
+    if command is not None:
+        module = import_module(f"convergence_cli.cli.{command}")
+        describe = app.command(command, cls=LeanCommand, help=COMMANDS[command], epilog=EXIT_CODES)
+        describe(module.command)
+    else:
+        for name, summary in COMMANDS.items():
+            app.command(name, help=summary)(_named_only)
+    return app
+
+
+def _named_only() -> None:
+    """Stands for a command on the help page."""
+    raise UsageError("The command must come first.", "Try: ctroubleshoot --help")
+
+
+def _shared(
+    version: bool = typer.Option(False, "--version", help="Show the version and exit."),
+) -> None:
+    pass
+
+
+def _usage_error(error: Exception) -> UsageError | None:
+    """What the parser has against the command line, as one of our errors; None for any other error."""
+    describe: Any = getattr(error, "format_message", None)
+    if describe is None:
+        return None
+    command = getattr(getattr(error, "ctx", None), "command_path", "ctroubleshoot")
+    return UsageError(_ended(describe()), f"Try: {command} --help")
+
+
+def _ended(sentence: str) -> str:
+    return sentence if sentence.endswith((".", "?", "!")) else f"{sentence}."

@@ -1,0 +1,58 @@
+"""``classify``: only the verdict on the curve."""
+
+import json
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from convergence_cli.cli import _options as options
+from convergence_cli.cli._answer import analyze, complain_of
+from convergence_cli.cli._output import write
+from convergence_cli.cli._settings import settings_from
+from convergence_cli.codec import to_data
+from convergence_cli.errors import EXIT_NO_VERDICT, EXIT_OK, UsageError
+from convergence_cli.model import Report
+from convergence_cli.printable import printable
+
+FORMATS = ("text", "json")
+_KEPT = ("name", "path", "format", "verdict")
+
+
+def command(
+    runs: options.Runs,
+    format: Annotated[str, typer.Option("--format", "-f", metavar="|".join(FORMATS), help="How to write it.")] = "text",
+    output: options.Output = None,
+    metric: options.Metric = None,
+    pattern: options.Pattern = None,
+    config: options.Config = None,
+    isolated: options.Isolated = False,
+    quiet: options.Quiet = False,
+) -> int:
+    """One line a run: path, label, confidence and state, with tabs between."""
+    if format not in FORMATS:
+        raise UsageError(f"'{printable(format)}' is not a format of classify.", f"Choose from: {', '.join(FORMATS)}.")
+    settings = settings_from(
+        run=runs[0], config=config, isolated=isolated, output=output, metric=metric, pattern=pattern
+    )
+    # The verdict needs no rule.
+    settings = replace(settings, select=(), extend_select=(), ignore=("ALL",))
+    report = analyze(runs, settings, quiet=quiet)
+    write(_as_json(report) if format == "json" else _as_lines(report), settings.output)
+    complain_of(report)
+    return EXIT_NO_VERDICT if report.errors or not report.runs else EXIT_OK
+
+
+def _as_lines(report: Report) -> str:
+    lines = []
+    for run in report.runs:
+        verdict = run.verdict
+        fields = (printable(run.path), verdict.label, f"{verdict.confidence:.3f}", printable(verdict.state))
+        lines.append("\t".join(fields) + "\n")
+    return "".join(lines)
+
+
+def _as_json(report: Report) -> str:
+    data = to_data(report)
+    data["runs"] = [{key: run[key] for key in _KEPT} for run in data["runs"]]
+    return json.dumps(data, allow_nan=False, indent=2) + "\n"

@@ -1,0 +1,68 @@
+"""``report``: a saved report, rendered again without the run."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from convergence_cli.cli import _options as options
+from convergence_cli.cli._answer import answer
+from convergence_cli.cli._settings import settings_from
+from convergence_cli.codec import from_data
+from convergence_cli.errors import SourceError
+from convergence_cli.model import Report
+from convergence_cli.printable import printable
+
+MAX_BYTES = 256 << 20
+
+
+def command(
+    saved: Annotated[str, typer.Argument(metavar="SAVED.json", help="A report in JSON; - reads standard input.")],
+    format: options.Format = None,
+    output: options.Output = None,
+    fail_on: options.FailOn = None,
+    exit_zero: options.ExitZero = False,
+    config: options.Config = None,
+    isolated: options.Isolated = False,
+    color: options.Color = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> int:
+    """Render a saved report again."""
+    settings = settings_from(
+        run=saved,
+        config=config,
+        isolated=isolated,
+        format=format,
+        output=output,
+        fail_on=fail_on,
+        exit_zero=exit_zero,
+        color=color,
+    )
+    return answer(load(saved), settings, quiet=quiet, verbose=verbose)
+
+
+def load(path: str) -> Report:
+    """The report in the JSON file ``path`` (``-``: standard input). Raises ``SourceError``."""
+    shown = "<stdin>" if path == "-" else printable(path)
+    hint = "Write one with: ctroubleshoot analyze RUN --format json --output report.json"
+    try:
+        raw = _read(path)
+        if len(raw) > MAX_BYTES:
+            raise SourceError(shown, f"{shown} is larger than a report can be.", hint)
+        data = json.loads(raw)
+    except OSError as error:
+        message = f"{shown} cannot be read: {error.strerror or error}."
+        raise SourceError(shown, message, "Check the path and its permissions.") from error
+    except (ValueError, RecursionError) as error:
+        raise SourceError(shown, f"{shown} is not JSON: {printable(error)}.", hint) from error
+    return from_data(data, shown)
+
+
+def _read(path: str) -> bytes:
+    if path == "-":
+        return sys.stdin.buffer.read(MAX_BYTES + 1)
+    with Path(path).open("rb") as handle:
+        return handle.read(MAX_BYTES + 1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convergence_cli.buckets import concatenate, merge, reduce_points
+from convergence_cli.buckets import concatenate, halve, reduce_points
 from convergence_cli.model import Buckets, Curve
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class _Series:
     pending: int = 0
     total: int = 0
     size: int = 1
-    buckets: Buckets | None = None
+    buckets: list[Buckets] = field(default_factory=list)
     last_step: float = -np.inf
     restarts: list[int] = field(default_factory=list)
     rows: dict[str, array[float]] = field(default_factory=dict)
@@ -54,7 +54,10 @@ class Collector:
         time: FloatArray | None = None,
         line: FloatArray | None = None,
     ) -> None:
-        """Append points in log order; all arrays have one length. NaN and infinite values were logged so."""
+        """Append points in log order; all arrays have one length. NaN and infinite values were logged so.
+
+        The arrays are kept, not copied: the caller leaves them alone from now on.
+        """
         if not len(value):
             return
         series = self._get(name)
@@ -105,23 +108,24 @@ class Collector:
 
     def _flush_rows(self, series: _Series) -> None:
         if series.rows:
-            columns = {
-                key: np.frombuffer(column, dtype=np.float64).copy() for key, column in series.rows.items()
-            }
+            columns = {key: np.frombuffer(column, dtype=np.float64).copy() for key, column in series.rows.items()}
             series.rows = {}
             self._append(series, dict(columns))
 
     def _append(self, series: _Series, columns: Mapping[str, FloatArray | None]) -> None:
         step = np.ascontiguousarray(columns["step"], dtype=np.float64)
-        before = np.concatenate(([series.last_step], step[:-1]))
-        for index in np.flatnonzero(step < before)[: MAX_RESTARTS - len(series.restarts)]:
-            series.restarts.append(series.total + int(index))
+        back = step[1:] < step[:-1]
+        if step[0] < series.last_step or back.any():
+            where = np.flatnonzero(np.concatenate(([step[0] < series.last_step], back)))
+            series.restarts += (series.total + where[: MAX_RESTARTS - len(series.restarts)]).tolist()
         series.last_step = float(step[-1])
         count = len(step)
-        for key in ("step", "value", *_EXTRAS):
+        for key in ("step", "value") if series.buckets else ("step", "value", *_EXTRAS):
             column = columns.get(key)
-            filled = np.full(count, np.nan) if column is None else np.asarray(column, dtype=np.float64)
-            series.parts.setdefault(key, []).append(filled)
+            if column is None and key not in series.parts:
+                continue
+            kept = series.parts.setdefault(key, [np.full(series.total, np.nan)] if series.total else [])
+            kept.append(np.full(count, np.nan) if column is None else np.asarray(column, dtype=np.float64))
         series.pending += count
         series.total += count
         if series.total > KEPT_POINTS and series.pending >= KEPT_POINTS:
@@ -129,32 +133,29 @@ class Collector:
 
     def _shrink(self, series: _Series, *, final: bool) -> None:
         """Turn pending points into buckets; double the bucket size whenever there are too many."""
-        columns = {
-            key: np.concatenate(parts) for key, parts in series.parts.items() if key in ("step", "value")
-        }
+        step, value = (_joined(series.parts[key]) for key in ("step", "value"))
+        if not series.buckets:
+            while -(-series.pending // series.size) > KEPT_POINTS:
+                series.size *= 2
         count = series.pending if final else series.pending - series.pending % series.size
-        fresh = reduce_points(columns["step"][:count], columns["value"][:count], series.size)
-        series.buckets = fresh if series.buckets is None else concatenate([series.buckets, fresh])
-        series.parts = {key: [column[count:]] for key, column in columns.items()}
+        series.buckets.append(reduce_points(step[:count], value[:count], series.size))
+        series.parts = {"step": [step[count:]], "value": [value[count:]]}
         series.pending -= count
-        while len(series.buckets.count) > KEPT_POINTS:
-            series.buckets = merge(series.buckets, np.arange(0, len(series.buckets.count), 2))
+        while sum(len(part.count) for part in series.buckets) > KEPT_POINTS:
+            series.buckets = [halve(concatenate(series.buckets))]
             series.size *= 2
 
     def _curve(self, name: str, series: _Series) -> Curve:
-        if series.buckets is not None:
+        if series.buckets:
             if series.pending:
                 self._shrink(series, final=True)
-            buckets = series.buckets
+            buckets = concatenate(series.buckets)
             ends = np.cumsum(buckets.count + buckets.nonfinite)
             restarts = tuple(sorted({int(i) for i in np.searchsorted(ends, series.restarts, side="right")}))
-            return Curve(
-                name, buckets.last_step, buckets.mean, file=self._file, restarts=restarts, buckets=buckets
-            )
-        columns = {key: np.concatenate(parts) for key, parts in series.parts.items()}
-        epoch, time, line = (
-            None if np.isnan(columns[key]).all() else columns[key] for key in ("epoch", "time", "line")
-        )
+            return Curve(name, buckets.last_step, buckets.mean, file=self._file, restarts=restarts, buckets=buckets)
+        columns = {key: _joined(parts) for key, parts in series.parts.items()}
+        extras = (columns.get(key) for key in _EXTRAS)
+        epoch, time, line = (None if column is None or np.isnan(column).all() else column for column in extras)
         return Curve(
             name,
             columns["step"],
@@ -165,3 +166,7 @@ class Collector:
             file=self._file,
             restarts=tuple(series.restarts),
         )
+
+
+def _joined(parts: list[FloatArray]) -> FloatArray:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -53,9 +53,7 @@ def from_data(data: Any, path: str) -> Report:
     """The report that ``to_data`` wrote; a ``SourceError`` naming ``path`` for anything else."""
     hint = "Write one with: ctroubleshoot analyze RUN --format json --output report.json"
     if not isinstance(data, dict) or data.get("schema_version") != SCHEMA_VERSION:
-        raise SourceError(
-            path, f"{path} is not a ctroubleshoot report of schema version {SCHEMA_VERSION}.", hint
-        )
+        raise SourceError(path, f"{path} is not a ctroubleshoot report of schema version {SCHEMA_VERSION}.", hint)
     try:
         return Report(
             runs=tuple(_run(run) for run in data["runs"]),
@@ -63,9 +61,7 @@ def from_data(data: Any, path: str) -> Report:
             version=str(data["tool"]["version"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise SourceError(
-            path, f"{path} is not a complete ctroubleshoot report ({error!r}).", hint
-        ) from error
+        raise SourceError(path, f"{path} is not a complete ctroubleshoot report ({error!r}).", hint) from error
 
 
 def _run(data: Mapping[str, Any]) -> RunReport:

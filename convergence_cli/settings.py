@@ -99,9 +99,7 @@ def _named_table(path: Path) -> tuple[Path, str, Mapping[str, Any]]:
         return found
     if not path.is_file():
         raise SettingsError(f"The settings file {printable(path)} cannot be read.", "Check the path.")
-    raise SettingsError(
-        f"{printable(path)} has no [tool.ctroubleshoot] table.", "Add one, or name another file."
-    )
+    raise SettingsError(f"{printable(path)} has no [tool.ctroubleshoot] table.", "Add one, or name another file.")
 
 
 def _table(path: Path, *, whole: bool | None = None) -> tuple[Path, str, Mapping[str, Any]] | None:
@@ -149,9 +147,7 @@ def _from_file(path: Path, text: str, table: Mapping[str, Any]) -> dict[str, Any
         key = written.replace("-", "_")
         place = f"{printable(path)}:{_line_of(text, written)}"
         if key in _FLAG_ONLY:
-            raise SettingsError(
-                f"{place}: '{key}' cannot be set in a file.", f"Pass --{key} on the command line."
-            )
+            raise SettingsError(f"{place}: '{key}' cannot be set in a file.", f"Pass --{key} on the command line.")
         if key not in KEYS:
             raise SettingsError(
                 f"{place}: unknown key '{printable(written)}'.",

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 COMMON_CLASSES = (2, 3, 4, 5, 10, 20, 100, 200, 365, 1000, 21841)
 # Relative distance from ln(C) within which a flat loss counts as sitting on it.
 NEAR = 0.01
+MOST_DROP = 0.2
+RESTING_SHARE = 0.6
 SOLVED = 0.9
 
 
@@ -44,11 +48,16 @@ def chance_of(shape: Shape, accuracy: Shape | None, config: Mapping[str, Any]) -
     nearest = min(counts, key=lambda count: abs(shape.end - math.log(count)))
     level = math.log(nearest)
     near = abs(shape.end - level) <= NEAR * level
-    flat = abs(shape.body_drop) < 2 * NEAR
+    half = shape.smooth[len(shape.smooth) // 2 :]
+    resting = float((np.abs(half - level) <= 2 * NEAR * level).mean()) >= RESTING_SHARE
+    flat = resting and shape.best >= (1 - NEAR) * level
+    # A flat loss may rest on ln(C) by coincidence, once it has fallen far.
+    at_once = abs(shape.body_drop) < 2 * NEAR and shape.relative_drop < 2 * MOST_DROP
+    little = known or at_once or shape.relative_drop < MOST_DROP
     last = None
     solved = False
     if accuracy is not None:
         last = accuracy.end
         full = 100.0 if float(accuracy.view.high.max()) > 1.5 else 1.0
         solved = min(accuracy.start, accuracy.end) >= SOLVED * full
-    return Chance(nearest if near else None, level if near else None, known, near and flat, solved, last)
+    return Chance(nearest if near else None, level if near else None, known, near and flat and little, solved, last)

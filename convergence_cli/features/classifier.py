@@ -33,6 +33,7 @@ VAL_RISE = 0.06
 MOVED = 0.02
 MOVED_Z = 4.0
 SURE_Z = 4.0
+TREND_Z = 2.0
 MIN_POINTS = 4
 
 
@@ -57,7 +58,7 @@ class Judgement:
         return {label: self.weight * p + (1 - self.weight) / 4 for label, p in chain.items()}
 
 
-def judge(shape: Shape, gap: Gap | None, chance: Chance, late_start: bool) -> Judgement:
+def judge(shape: Shape, val: Shape | None, gap: Gap | None, chance: Chance, late_start: bool) -> Judgement:
     """Memberships for the main loss (``shape``), with validation beside it where there is any."""
     diverging = diverging_of(shape)
     overfitting = overfitting_of(gap) if gap is not None else 0.0
@@ -65,6 +66,8 @@ def judge(shape: Shape, gap: Gap | None, chance: Chance, late_start: bool) -> Ju
         # The rise is validation's alone: training still falls.
         diverging = min(diverging, 0.2)
     improved = improved_of(shape, chance, late_start)
+    if val is not None and not chance.at_chance:
+        improved = max(improved, improved_of(val, chance, late_start))
     points = len(shape.view)
     weight = points / (points + 1.5)
     return Judgement(diverging, overfitting, improved, weight)
@@ -94,7 +97,7 @@ def diverging_of(shape: Shape) -> float:
         back = over(shape.rise / shape.scale, RISE_SHARE)
         surely = max(surely, over(shape.above_start, 0.85, 12.0))
     small = over(shape.rise / shape.scale, 0.05)
-    return max(back * surely * small, jump)
+    return max(back * surely * small, jump, 0.85 if shape.never_below else 0.0)
 
 
 def overfitting_of(gap: Gap) -> float:
@@ -114,8 +117,10 @@ def improved_of(shape: Shape, chance: Chance, late_start: bool) -> float:
     """Membership of: the loss has fallen, by more than its noise and by more than a sliver of its size."""
     if chance.accuracy_solved:
         return 0.9
-    moved = over(max(shape.relative_drop, 0.0), MOVED, 3.0) * over(shape.drop_z, MOVED_Z, 2.5)
-    if chance.at_chance and shape.body_drop < MOVED:
+    moved = over(max(shape.relative_drop, 0.0), MOVED, 3.0) * max(
+        over(shape.drop_z, MOVED_Z, 2.5), over(-shape.fall_z, TREND_Z, 2.5)
+    )
+    if chance.at_chance:
         # The first steps only wash out the initialisation: what counts is what came after them.
         moved = min(moved, 0.15)
     elif shape.body_drop < 0.01 and shape.relative_drop < 0.15 and shape.points >= 20:

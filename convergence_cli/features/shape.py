@@ -25,7 +25,9 @@ class Shape:
     the last tenth. ``body``: the level after the first tenth. ``noise``: standard deviation of the grouped
     means about a smooth curve; ``late_noise`` the same over the second half. ``drop`` is start - best,
     ``rise`` is end - best. ``late_z`` is the Mann-Kendall deviate over the last third, ``body_z`` from the
-    first tenth on. ``above_start`` is the share of the last third that lies above the start.
+    first tenth on, ``fall_z`` over the whole curve. ``never_below``: nine tenths of all groups lie above the very first
+    point (less 7 %), and the last third lies beyond 1.5 times it. ``above_start`` is the share of the last third that
+    lies above the start.
     ``tail_jump`` is how many of the last points lie beyond everything before by more than the drop.
     """
 
@@ -43,6 +45,8 @@ class Shape:
     body_z: float
     drop_z: float
     rise_z: float
+    fall_z: float
+    never_below: bool
     above_start: float
     tail_jump: int
     late_change: float
@@ -112,6 +116,8 @@ def shape_of(curve: Curve) -> Shape | None:
         late_z=kendall_z(y[-third:]),
         body_z=kendall_z(y[skip:]),
         drop_z=_drop_z(y, third, max(noise, _TINY)),
+        fall_z=kendall_z(y),
+        never_below=_never_below(y, third),
         rise_z=min((end - float(np.median(near))) / (sigma * math.sqrt(1.57 * (1 / tail + 1 / len(near)))), 1e6),
         above_start=float((y[-third:] > start).mean()),
         tail_jump=_tail_jump(curve, view, start, best),
@@ -130,7 +136,16 @@ def _drop_z(y: FloatArray, third: int, noise: float) -> float:
     first, last = y[:third], y[-third:]
     ranked = -shift_z(first, last)
     sized = float(np.median(first) - np.median(last)) / (noise * math.sqrt(1.57 * 2 / third))
-    return min(max(ranked, 0.0) * 1.5, max(sized, 0.0), 1e6) if third >= 3 else min(max(sized, 0.0), 1e6)
+    # A loss that falls within its first points and then rests: the first point alone against the end.
+    at_once = float(y[0] - np.median(last)) / (noise * math.sqrt(1 + 1.57 / third))
+    by_thirds = min(max(ranked, 0.0) * 1.5, max(sized, 0.0)) if third >= 3 else max(sized, 0.0)
+    return min(max(by_thirds, at_once, 0.0), 1e6)
+
+
+def _never_below(y: FloatArray, third: int) -> bool:
+    if len(y) < 6 or y[0] <= 0:
+        return False
+    return bool(np.percentile(y[1:], 10) > 0.93 * y[0] and np.median(y[-third:]) > 1.5 * y[0])
 
 
 def _tail_jump(curve: Curve, view: View, start: float, best: float) -> int:

@@ -34,8 +34,11 @@ def verdict_of(evidence: Evidence) -> Verdict:
         reason = f"{loss.name} has {loss.shape.points} point(s); a verdict needs at least {MIN_POINTS}."
         return Verdict("undetermined", 0.0, "too-few-points", reason, best_step=_best_step(evidence))
     chance = evidence.chance
+    val = evidence.val_loss
     assert chance is not None
-    judged = classifier.judge(loss.shape, evidence.gap, chance, evidence.log.late_start)
+    judged = classifier.judge(
+        loss.shape, None if val is None else val.shape, evidence.gap, chance, evidence.log.late_start
+    )
     probabilities = judged.probabilities
     best = max(LABELS, key=lambda label: probabilities[label])
     if probabilities[best] < SURE_ENOUGH:

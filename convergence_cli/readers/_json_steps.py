@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -69,6 +70,15 @@ def _repeats(table: Table) -> bool:
 
 
 @dataclass(slots=True)
+class _Epoch:
+    """The epoch that is being read: its number, its last logged step, and how far apart steps are."""
+
+    epoch: float = -math.inf
+    last: float = -math.inf
+    spacing: float = 1.0
+
+
+@dataclass(slots=True)
 class Placing:
     """Carries the last step, epoch and row number from one block of records to the next."""
 
@@ -76,19 +86,16 @@ class Placing:
     prefix: str = ""
     rows: int = 0
     step: float = 0.0
-    epoch: float = np.nan
+    epoch: float = math.nan
+    inside: _Epoch = field(default_factory=_Epoch)
     offset: float = 0.0
-    largest: float = 0.0
     per_epoch: bool = False
-    current: float = 0.0
     started: dict[float, float] = field(default_factory=dict)
 
     def add(self, table: Table, count: int, collector: Collector, lines: FloatArray | None = None) -> None:
         """Give the series of ``table`` (of ``count`` records) to ``collector``; ``lines`` is 1-based."""
         epoch = self._epochs(table, count)
-        step = self._steps(table, count)
-        if epoch is not None and self.layout.format == "mmcv" and self.layout.step == "train/iter":
-            step = self._running(step, epoch)
+        step = self._steps(table, count, epoch)
         time = None
         if self.layout.time is not None and self.layout.time in table:
             time = np.full(count, np.nan)
@@ -120,46 +127,61 @@ class Placing:
         self.epoch = float(epoch[-1])
         return epoch
 
-    def _steps(self, table: Table, count: int) -> FloatArray:
+    def _steps(self, table: Table, count: int, epoch: FloatArray | None) -> FloatArray:
         if self.layout.step is None:
             return np.arange(self.rows, self.rows + count, dtype=np.float64)
         step = np.full(count, np.nan)
         if self.layout.step in table:
             at, values = table[self.layout.step]
             step[at] = values
-        if self.layout.format == "mmcv" and self.layout.step == "train/iter":
-            return step
-        step = _filled(step, self.step)
+        if epoch is None or self.layout.step == self.layout.epoch:
+            step = _filled(step, self.step)
+        else:
+            step = self._running(step, epoch)
         self.step = float(step[-1])
         return step
 
-    def _running(self, iterations: FloatArray, epochs: FloatArray) -> FloatArray:
-        """mmcv's ``iter`` may start again each epoch: count on from the largest one of the epoch before.
+    def _running(self, logged: FloatArray, epochs: FloatArray) -> FloatArray:
+        """Count on where the logged step starts again each epoch: it is then the batch within the epoch.
 
-        Runs that count iterations throughout are known by an ``iter`` that goes on rising over epochs.
-        A validation row, which has no training iteration, stands at the step before it.
+        A step that goes back while the epoch does not rise is a restart and stays as it was logged. A
+        record without a step stands where the one before it does.
         """
-        step = np.empty(len(iterations))
+        filled = _filled(logged, self.inside.last)
+        before = np.concatenate(([self.inside.last], filled[:-1]))
+        if not (self.per_epoch or self.layout.format == "mmcv") and not np.any(filled < before):
+            gaps = np.diff(filled)
+            self.inside.spacing = float(gaps[gaps > 0][-1]) if np.any(gaps > 0) else self.inside.spacing
+            self.inside.epoch, self.inside.last = float(np.nan_to_num(epochs[-1])), float(filled[-1])
+            return _filled(logged, self.step)
+        step = np.empty(len(logged))
+        placed = self.step
         numbered = np.nan_to_num(epochs).tolist()
-        for row, (iteration, epoch) in enumerate(zip(iterations.tolist(), numbered, strict=True)):
-            if np.isfinite(iteration):
-                self._enter(iteration, epoch)
-                self.largest = max(self.largest, iteration)
-                self.step = self.offset + iteration
-            step[row] = self.step
+        for row, (at, epoch) in enumerate(zip(logged.tolist(), numbered, strict=True)):
+            if math.isfinite(at):
+                self._enter(at, epoch)
+                placed = self.offset + at
+            step[row] = placed
         return step
 
-    def _enter(self, iteration: float, epoch: float) -> None:
-        if epoch in self.started:
-            if epoch != self.current:
-                self.offset, self.largest = self.started[epoch], 0.0
-        elif self.started and (self.per_epoch or iteration <= self.largest):
+    def _enter(self, at: float, epoch: float) -> None:
+        inside = self.inside
+        # mmcv logs training rows alone under this count, so that an equal one is the next epoch's too.
+        again = at < inside.last or (at == inside.last and self.layout.format == "mmcv")
+        if epoch != inside.epoch and epoch in self.started:
+            self.offset = self.started[epoch]
+            self.inside = _Epoch(epoch, at, inside.spacing)
+        elif epoch > inside.epoch and (self.per_epoch or (again and epoch.is_integer())):
+            self.started.setdefault(inside.epoch, self.offset)
             self.per_epoch = True
-            self.offset += self.largest * max(epoch - self.current, 1.0)
-            self.largest = 0.0
-        if len(self.started) < _MAX_EPOCHS:
-            self.started.setdefault(epoch, self.offset)
-        self.current = epoch
+            self.offset += (inside.last - at + inside.spacing) * (epoch - inside.epoch)
+            self.inside = _Epoch(epoch, at, inside.spacing)
+            if len(self.started) < _MAX_EPOCHS:
+                self.started[epoch] = self.offset
+        else:
+            if at > inside.last > -math.inf:
+                inside.spacing = at - inside.last
+            inside.epoch, inside.last = epoch, at
 
 
 def _filled(values: FloatArray, before: float) -> FloatArray:

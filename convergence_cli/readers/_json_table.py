@@ -47,29 +47,35 @@ def tabulate(records: Sequence[Mapping[str, Any]]) -> Table:
     Nested objects are joined with ``/`` down to five levels, as deep as rllib nests its losses; lists are
     no series. A null is *not logged*.
     """
+    if not records:
+        return {}
+    first = records[0]
+    if set(map(len, records)) == {len(first)} and len(records) >= _FEW:
+        # As many keys in each: where the first one's are in all, they have the same.
+        try:
+            return _tabulate(records, {tuple(first): range(len(records))})
+        except KeyError:
+            pass
     shapes: dict[tuple[str, ...], list[int]] = {}
-    first = tuple(records[0]) if records else ()
-    if all(map(first.__eq__, map(tuple, records))):
-        shapes[first] = list(range(len(records)))
-    else:
-        for index, record in enumerate(records):
-            shapes.setdefault(tuple(record), []).append(index)
+    for index, record in enumerate(records):
+        shapes.setdefault(tuple(record), []).append(index)
+    return _tabulate(records, shapes)
+
+
+def _tabulate(records: Sequence[Mapping[str, Any]], shapes: Mapping[tuple[str, ...], Sequence[int]]) -> Table:
+    """``tabulate``, from the indices of the records by their keys; KeyError where one lacks a key."""
     parts: dict[str, list[Points]] = {}
     singles: _Lists = {}
     for keys, members in shapes.items():
         if _is_summary(keys):
             continue
         for prefix, indices in _split(records, keys, members):
-            if len(indices) < _FEW:
-                for index in indices:
-                    _walk_record(records[index], prefix, index, singles)
-            else:
-                rows = records if len(indices) == len(records) else [records[index] for index in indices]
-                if _long_name(rows[0]) is None:
-                    _columns(rows, np.array(indices, dtype=np.intp), prefix, parts, singles)
-                    continue
+            rows = records if len(indices) == len(records) else [records[index] for index in indices]
+            if len(indices) < _FEW or "value" in keys:
                 for row, index in zip(rows, indices, strict=True):
                     _walk_record(row, prefix, index, singles)
+            else:
+                _columns(rows, keys, np.array(indices, dtype=np.intp), prefix, parts, singles)
     for name, (at, values) in singles.items():
         parts.setdefault(name, []).append((np.array(at, dtype=np.intp), np.array(values, dtype=np.float64)))
     return {name: _joined(points) for name, points in parts.items()}
@@ -93,8 +99,8 @@ def _is_summary(keys: tuple[str, ...]) -> bool:
 
 
 def _split(
-    records: Sequence[Mapping[str, Any]], keys: tuple[str, ...], members: list[int]
-) -> list[tuple[str, list[int]]]:
+    records: Sequence[Mapping[str, Any]], keys: tuple[str, ...], members: Sequence[int]
+) -> Sequence[tuple[str, Sequence[int]]]:
     """The records of one shape by what their series are prefixed with: ``mode``, or none."""
     if "mode" not in keys:
         return [("", members)]
@@ -107,26 +113,34 @@ def _split(
 
 def _columns(
     rows: Sequence[Mapping[str, Any]],
+    keys: tuple[str, ...],
     indices: npt.NDArray[np.intp],
     prefix: str,
     parts: dict[str, list[Points]],
     singles: _Lists,
 ) -> None:
     """Records of one shape: a series a key, read at once where every value is a number."""
-    for key in rows[0]:
+    for key in keys:
         values = list(map(itemgetter(key), rows))
         kinds = set(map(type, values))
-        if kinds <= {int, float}:
-            try:
-                column = np.fromiter(values, np.float64, len(values))
-            except OverflowError:
-                column = np.array([number(value) for value in values], dtype=np.float64)
+        column = _column(values, kinds)
+        if column is not None:
             parts.setdefault(prefix + key, []).append((indices, column))
             continue
         if kinds.isdisjoint((int, float, str, dict)) or (dict in kinds and key in CONFIG_KEYS):
             continue
         for value, index in zip(values, indices.tolist(), strict=True):
             _walk(value, prefix + key, index, 1, singles)
+
+
+def _column(values: list[Any], kinds: set[type]) -> FloatArray | None:
+    """``values`` at once where every one is a number (or the text of one), else None."""
+    if not kinds <= {int, float, str}:
+        return None
+    try:
+        return np.fromiter(values, np.float64, len(values))
+    except (ValueError, OverflowError):
+        return None
 
 
 def _walk_record(record: Mapping[str, Any], prefix: str, index: int, out: _Lists) -> None:

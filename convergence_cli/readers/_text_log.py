@@ -45,6 +45,10 @@ class LogReader:
             return
         self._bar(shown)
 
+    def has_no_table(self) -> bool:
+        """Whether no printed table is open, whose rows would be read by its columns."""
+        return not self._table.header
+
     def _bar(self, shown: Sequence[str]) -> None:
         """The states of a progress bar: of those at one position only the last counts."""
         held: tuple[Record, int | None] | None = None

@@ -26,8 +26,7 @@ STEP_RANK = {
 SINGULAR_STEPS = frozenset({"global_step", "global step", "step", "iteration", "iter"})
 EPOCHS = frozenset({"epoch", "ep"})
 _MAY_PRECEDE = frozenset(
-    "at train training trainer test testing val valid validation eval evaluation global current end of after "
-    "loss results result for epoch model - iter on info debug the in start begin starting".split()
+    ["at", "train", "training", "trainer", "test", "testing", "val", "valid", "validation", "eval", "evaluation", "global", "current", "end", "of", "after", "loss", "results", "result", "for", "epoch", "model", "-", "iter", "on", "info", "debug", "the", "in", "start", "begin", "starting"]
 )
 _CONTEXTS = {
     "train": "train",

@@ -61,6 +61,7 @@ def _read(source: Source) -> Run:
     parts = document(parse_json(source, source.read_all()), source.path.stem)
     collector = Collector(source.shown)
     axes: dict[int, FloatArray] = {}
+    notes: list[str] = []
     names: set[str] = set()
     for prefix, rows in parts.records:
         table = tabulate(rows)
@@ -68,13 +69,17 @@ def _read(source: Source) -> Run:
             continue
         where = layout(rows, table, FORMAT)
         if where.step is not None and len(table[where.step][0]) == len(rows):
-            axes.setdefault(len(rows), table[where.step][1])
+            axis = _unrolled(table[where.step][1])
+            if axis is not table[where.step][1]:
+                notes.append(f"{where.step} starts again at equal distances: it was read as counted per epoch")
+                table[where.step] = (table[where.step][0], axis)
+            axes.setdefault(len(rows), axis)
         parts.config.update({k: v for found in configs(rows).values() for k, v in found.items()})
         names.update(prefix + name for name in table)
         Placing(where, prefix).add(table, len(rows), collector)
     columns = [column for column in parts.columns if column.name not in names]
     format_ = _format(parts, columns)
-    notes = _place(columns, axes, collector, epochs=format_ == "keras")
+    notes += _place(columns, axes, collector, epochs=format_ == "keras")
     curves = collector.curves()
     if not curves:
         raise source.error(
@@ -92,6 +97,23 @@ def _format(parts: Document, columns: list[Column]) -> str:
     if plain and len({column.size for column in columns}) == 1 and all(c.step is None for c in columns):
         return "keras" if "loss" in {column.name for column in columns} else FORMAT
     return FORMAT
+
+
+def _unrolled(step: FloatArray) -> FloatArray:
+    """``step`` counted on where it starts again at equal distances, as a batch number within epochs does.
+
+    One restart is a resumed run; two or more, each as long as the first and from the same step, are epochs.
+    """
+    starts = np.flatnonzero(np.diff(step) < 0) + 1
+    if len(starts) < 2 or np.any(step[starts] != step[0]):
+        return step
+    lengths = np.diff(starts, prepend=0)
+    length = int(lengths[0])
+    if length < 2 or np.any(lengths != length) or len(step) - starts[-1] > length:
+        return step
+    stride = float(2 * step[length - 1] - step[length - 2] - step[0])
+    unrolled: FloatArray = step + stride * (np.arange(len(step)) // length)
+    return unrolled
 
 
 def _place(columns: list[Column], axes: dict[int, FloatArray], collector: Collector, *, epochs: bool) -> list[str]:

@@ -54,6 +54,7 @@ class _Log:
     collector: Collector
     config: dict[str, Any] = field(default_factory=dict)
     step: float = -1.0
+    epoch: float | None = None
     exit_code: int | None = None
     malformed: int = 0
 
@@ -170,10 +171,10 @@ def _history(data: bytes, log: _Log) -> None:
     step = values.get("_step", step)
     # A step that is no number cannot be placed; the next whole one can.
     log.step = step if abs(step) < float("inf") else log.step + 1
-    epoch = values.pop("epoch", None)
+    log.epoch = values.pop("epoch", log.epoch)
     time = values.get("_timestamp")
     shown = {name: value for name, value in values.items() if not name.startswith("_")}
-    log.collector.add_row(shown, log.step, epoch=epoch, time=time)
+    log.collector.add_row(shown, log.step, epoch=log.epoch, time=time)
 
 
 def _config(data: bytes, log: _Log) -> None:

@@ -64,7 +64,7 @@ def _fold(ufunc: np.ufunc, rows: FloatArray) -> FloatArray:
 def reduce_at(step: FloatArray, value: FloatArray, starts: IndexArray) -> Buckets:
     """Group consecutive points into buckets that begin at the indices ``starts`` (ascending, first 0)."""
     finite = np.isfinite(value)
-    ends = np.append(starts[1:], len(value))
+    ends = np.append(starts[1:], len(value))[: len(starts)]
     if finite.all():
         count = (ends - starts).astype(np.float64)
         nonfinite = np.zeros(len(starts))
@@ -128,7 +128,7 @@ def merge(buckets: Buckets, starts: IndexArray) -> Buckets:
         np.where(empty, np.nan, mean),
         np.where(empty, np.nan, spread),
         buckets.first_step[starts],
-        buckets.last_step[np.append(starts[1:], len(buckets.count)) - 1],
+        buckets.last_step[starts + sizes - 1],
         first_nonfinite,
     )
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from convergence_cli.readers._protobuf import BYTES, FIXED32, FIXED64, VARINT, fields, signed, spans, varint
 
+_WHOLE = 0xFF
 _FREE = 0x00
 _CONTINUATION = 0x80
 # TensorProto dtype -> (NumPy type of its raw bytes, number of the field with typed values, that field's wire type)
@@ -42,27 +43,20 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """``mask`` has 0xFF for each byte of the message that gives it its shape, 0x80 for those of a varint
-    (only the continuation bit does), 0 for the rest. ``hparams`` and ``texts`` are (start, stop) and
-    (tag, start, stop) of hyperparameters and of the text plugin's strings.
+    """Where the numbers of a message lie. ``tags`` are the (start, stop) of the name of each of ``values``.
+
+    ``mask`` has 0xFF for each byte of the message that gives it its shape, 0x80 for those of a varint
+    (only the continuation bit does), 0 for the rest: names and numbers. ``hparams`` and ``texts`` are the
+    (start, stop) and (tag, start, stop) of hyperparameters and of the text plugin's strings.
     """
 
     time: Field | None
     step: Field | None
-    names: tuple[str, ...]
+    tags: tuple[tuple[int, int], ...]
     values: tuple[Field, ...]
     mask: bytes
     hparams: tuple[tuple[int, int], ...]
     texts: tuple[tuple[str, int, int], ...]
-
-    def same_shape(self, other: Layout) -> bool:
-        """Whether the numbers lie at the same places, so that both can be read together."""
-        return (self.time, self.step, self.values, self.mask) == (
-            other.time,
-            other.step,
-            other.values,
-            other.mask,
-        )
 
 
 class _Parts:
@@ -71,7 +65,7 @@ class _Parts:
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.mask = bytearray(b"\xff") * len(data)
-        self.names: list[str] = []
+        self.tags: list[tuple[int, int]] = []
         self.values: list[Field] = []
         self.hparams: list[tuple[int, int]] = []
         self.texts: list[tuple[str, int, int]] = []
@@ -102,20 +96,20 @@ def layout(data: bytes) -> Layout:
             step = Field(start, stop, "<i8", varint=True)
         elif number in (1, 2, 5):
             raise ValueError(f"field {number} of an Event cannot have wire type {wire}")
-    names, values = tuple(parts.names), tuple(parts.values)
-    return Layout(time, step, names, values, bytes(parts.mask), tuple(parts.hparams), tuple(parts.texts))
+    tags, values = tuple(parts.tags), tuple(parts.values)
+    return Layout(time, step, tags, values, bytes(parts.mask), tuple(parts.hparams), tuple(parts.texts))
 
 
 def _value(parts: _Parts, start: int, stop: int) -> None:
     """One Summary.Value: a scalar in either encoding, a setting, or something that is no scalar."""
     data = parts.data
-    tag = b""
+    tag = (start, start)
     plugin: bytes | None = None
     content: tuple[int, int] | None = None
     held: tuple[int, int, int, int] | None = None
     for number, wire, begin, end in spans(data, start, stop):
         if number == 1 and wire == BYTES:
-            tag = data[begin:end]
+            tag = (begin, end)
         elif number == 9 and wire == BYTES:
             plugin, content = _plugin(data, begin, end)
         elif 2 <= number <= 8 and number != 7:
@@ -128,14 +122,18 @@ def _value(parts: _Parts, start: int, stop: int) -> None:
         if content is not None:
             parts.hparams.append(content)
         return
-    name = tag.decode("utf-8", "replace")
     field = None
     if held is not None and held[:2] == (2, FIXED32):
         field = Field(held[2], held[3], "<f4")
     elif held is not None and held[:2] == (8, BYTES):
-        field = _tensor(parts, name, held[2], held[3], text=plugin == b"text")
+        field = _tensor(parts, held[2], held[3])
+        if plugin == b"text":
+            _texts(parts, data[slice(*tag)].decode("utf-8", "replace"), held[2], held[3])
+    # The tag of a text stays part of the shape: the text is kept with the first event of that shape.
+    if plugin != b"text":
+        parts.free(*tag)
     if field is not None:
-        parts.names.append(name)
+        parts.tags.append(tag)
         parts.values.append(field)
 
 
@@ -152,7 +150,7 @@ def _plugin(data: bytes, start: int, stop: int) -> tuple[bytes | None, tuple[int
     return name, content
 
 
-def _tensor(parts: _Parts, name: str, start: int, stop: int, *, text: bool) -> Field | None:
+def _tensor(parts: _Parts, start: int, stop: int) -> Field | None:
     """The one number of a TensorProto, or None where it holds none or several."""
     data = parts.data
     dtype, elements = 0, 1
@@ -166,8 +164,6 @@ def _tensor(parts: _Parts, name: str, start: int, stop: int, *, text: bool) -> F
         elif number == 4 and wire == BYTES:
             raw = (begin, end)
             parts.free(begin, end)
-        elif number == 8 and wire == BYTES and text:
-            parts.texts.append((name, begin, end))
         else:
             typed.append((number, wire, begin, end))
             # Packed varints keep their continuation bits: they tell how many numbers there are.
@@ -189,6 +185,14 @@ def _tensor(parts: _Parts, name: str, start: int, stop: int, *, text: bool) -> F
         single = end > begin and varint(data, begin)[1] == end
         return Field(begin, end, kind, varint=True) if single else None
     return Field(begin, end, kind) if end - begin == _WIDTH[wire] else None
+
+
+def _texts(parts: _Parts, tag: str, start: int, stop: int) -> None:
+    """Keep the strings of a TensorProto, as part of the shape: each text is looked at."""
+    for number, wire, begin, end in spans(parts.data, start, stop):
+        if number == 8 and wire == BYTES:
+            parts.texts.append((tag, begin, end))
+            parts.free(begin, end, _WHOLE)
 
 
 def _elements(data: bytes, start: int, stop: int) -> int:

@@ -92,7 +92,7 @@ def record_groups(source: Source) -> Iterator[list[Group]]:
 
 
 def _frames(data: bytes) -> tuple[IndexArray, IndexArray, int, bool]:
-    """Payload starts and lengths of the complete records; where they end; whether what follows can be one."""
+    """Payload starts and lengths of the complete records; where they end; whether one can follow."""
     heads, lengths = _headers(data)
     ends = heads + lengths + OVERHEAD_BYTES
     breaks = np.append(np.flatnonzero(ends[:-1] != heads[1:]), len(heads) - 1)
@@ -125,25 +125,31 @@ def _frames(data: bytes) -> tuple[IndexArray, IndexArray, int, bool]:
 
 
 def _headers(data: bytes) -> tuple[IndexArray, IndexArray]:
-    """Every place whose 12 bytes are the header of a payload shorter than 64 KiB, and that length."""
-    found: list[IndexArray] = []
-    lengths: list[IndexArray] = []
-    checksums = _length_checksums()
-    for shift in range(min(4, max(len(data) - HEADER_BYTES + 1, 0))):
-        words = np.frombuffer(data, "<u4", (len(data) - shift) // 4, shift)
-        place = np.flatnonzero(words[1:-1] == 0)
-        length = words[place]
-        short = length < _SHORT
-        place, length = place[short], length[short]
-        right = words[place + 2] == checksums[length]
-        found.append(place[right] * 4 + shift)
-        lengths.append(length[right].astype(np.int64))
-    if not found:
+    """Places whose 12 bytes are the header of a payload shorter than 64 KiB, and that length.
+
+    Such a header has zeros from its second (length below 256) or third byte on, so only the places
+    where a run of zeros begins are looked at. An empty payload's may be missed: ``_frames`` looks itself.
+    """
+    size = len(data)
+    if size < HEADER_BYTES:
         empty = np.empty(0, np.int64)
         return empty, empty
-    heads = np.concatenate(found)
-    order = np.argsort(heads, kind="stable")
-    return heads[order], np.concatenate(lengths)[order]
+    octets = np.frombuffer(data, np.uint8)
+    words = np.ndarray((size - 3,), "<u4", data, strides=(1,))
+    # Six zeros hold two neighbouring aligned pairs, whatever their offset.
+    pairs = np.frombuffer(data, "<u2", size // 2) == 0
+    zeros = pairs[:-1] & pairs[1:]
+    run = np.flatnonzero(zeros[1:] > zeros[:-1]) * 2 + 2
+    run -= octets[run - 1] == 0
+    run = run[(run >= 2) & (run <= size - HEADER_BYTES + 1)]
+    checksums = _length_checksums()
+    below_256 = octets[run - 1].astype(np.int64)
+    below_64k = below_256 << 8 | octets[run - 2]
+    one = words[run + 7] == checksums[below_256]
+    two = words[run + 6] == checksums[below_64k]
+    head = np.where(one, run - 1, run - 2)
+    right = (one | two) & (words[head + 4] == 0)
+    return head[right], np.where(one, below_256, below_64k)[right]
 
 
 @lru_cache(maxsize=1)

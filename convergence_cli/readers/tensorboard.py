@@ -7,7 +7,7 @@ the bytes that give an event its shape are read as columns. The others follow in
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 from math import isfinite
@@ -20,7 +20,6 @@ from convergence_cli.errors import SourceError
 from convergence_cli.model import Run
 from convergence_cli.printable import printable
 from convergence_cli.readers._collect import Collector
-from convergence_cli.readers._crc32c import crc32c_rows
 from convergence_cli.readers._event import Field, Layout, hyperparameters, layout
 from convergence_cli.readers._guard import MAX_CONFIG_BYTES, ReadOptions, Source, parse_json
 from convergence_cli.readers._tfrecord import HEADER_BYTES, record_groups, record_length
@@ -36,9 +35,7 @@ FORMAT = "tensorboard"
 MAX_TAG = 4096
 MAX_CONFIG_KEYS = 5000
 _HEAD_BYTES = 4096
-_MAX_ROUNDS = 12
-_CACHED_LAYOUTS = 4096
-_CACHED_BYTES = 1024
+_MAX_ROUNDS = 32
 # The first key of an Event: any of its fields, each with its own wire type.
 _FIRST_KEYS = frozenset(b"\x09\x10\x1a\x22\x2a\x32\x3a\x42\x4a\x52")
 
@@ -50,7 +47,6 @@ class _Points:
     prefix: str
     pieces: dict[str, list[tuple[IndexArray, FloatArray, FloatArray, FloatArray]]] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
-    layouts: dict[bytes, Layout] = field(default_factory=dict)
     foreign: int = 0
     long_names: int = 0
 
@@ -163,47 +159,31 @@ def _decode(group: Group, points: _Points) -> None:
     rows, index = group.rows, group.index
     rounds = 0
     while len(rows):
-        # Many shapes in one length come from no writer: then the rest is read one by one.
-        rounds += 1
-        now = rows if rounds <= _MAX_ROUNDS else rows[:1]
-        data = now[0].tobytes()
+        data = rows[0].tobytes()
         try:
             shape = layout(data)
         except ValueError:
             points.foreign += 1
-            rounds -= 1
             rows, index = rows[1:], index[1:]
             continue
         _settings(shape, data, points)
-        keys = now & np.frombuffer(shape.mask, np.uint8)
-        if (keys == keys[0]).all():
-            _emit(now, index[: len(now)], np.zeros(len(now), np.intp), [shape], points)
-            rows, index = rows[len(now) :], index[len(now) :]
-            continue
-        _, first, member = np.unique(crc32c_rows(keys), return_index=True, return_inverse=True)
-        member = member.reshape(-1)
-        shapes = [_cached(keys[row].tobytes(), points) if row else shape for row in first]
-        alike = np.array([found is not None and found.same_shape(shape) for found in shapes])
-        taken = alike[member] & (keys == keys[first][member]).all(axis=1)
-        for row, found in zip(first, shapes, strict=True):
-            if row and found is not None and found.same_shape(shape):
-                _settings(found, keys[row].tobytes(), points)
-        named = [found or shape for found in shapes]
-        _emit(rows[taken], index[taken], member[taken], named, points)
-        rows, index = rows[~taken], index[~taken]
+        # Many shapes in one length come from no writer: then the rest is read one by one.
+        rounds += 1
+        alike = _alike(rows, shape.mask) if rounds <= _MAX_ROUNDS else np.arange(len(rows)) == 0
+        if alike.all():
+            _emit(rows, index, shape, points)
+            return
+        _emit(rows[alike], index[alike], shape, points)
+        rows, index = rows[~alike], index[~alike]
 
 
-def _cached(key: bytes, points: _Points) -> Layout | None:
-    """The layout of an event whose numbers are blanked out; None where it is none."""
-    found = points.layouts.get(key)
-    if found is None:
-        try:
-            found = layout(key)
-        except ValueError:
-            return None
-        if len(key) <= _CACHED_BYTES and len(points.layouts) < _CACHED_LAYOUTS:
-            points.layouts[key] = found
-    return found
+def _alike(rows: ByteArray, mask: bytes) -> npt.NDArray[np.bool_]:
+    """Which rows agree with the first in the bits of ``mask``."""
+    differing = (rows ^ rows[0]) & np.frombuffer(mask, np.uint8)
+    alike = np.ones(len(rows), np.bool_)
+    for column in np.flatnonzero(differing.any(axis=0)):
+        alike &= differing[:, column] == 0
+    return alike
 
 
 def _settings(shape: Layout, data: bytes, points: _Points) -> None:
@@ -229,27 +209,39 @@ def _settings(shape: Layout, data: bytes, points: _Points) -> None:
             points.config.setdefault(key, value)
 
 
-def _emit(
-    rows: ByteArray, index: IndexArray, member: npt.NDArray[np.intp], shapes: Sequence[Layout], points: _Points
-) -> None:
-    """Read the numbers of rows of one shape as columns; row i has the series names of ``shapes[member[i]]``."""
-    shape = shapes[int(member[0])]
+def _emit(rows: ByteArray, index: IndexArray, shape: Layout, points: _Points) -> None:
+    """Read the numbers of rows of one shape as columns, and hand them to their series."""
     if not shape.values:
         return
     step = np.zeros(len(rows)) if shape.step is None else _column(rows, shape.step)
     time = np.full(len(rows), np.nan) if shape.time is None else _column(rows, shape.time)
-    order = np.argsort(member, kind="stable")
-    cuts = np.flatnonzero(np.diff(member[order])) + 1
-    selections = [slice(None)] if not len(cuts) else np.split(order, cuts)
-    for place, where in enumerate(shape.values):
+    for (start, stop), where in zip(shape.tags, shape.values, strict=True):
         value = _column(rows, where)
-        for chosen in selections:
-            name = shapes[int(member[chosen][0])].names[place]
-            if len(name) > MAX_TAG:
+        for tag, chosen in _by_tag(np.ascontiguousarray(rows[:, start:stop])):
+            if len(tag) > MAX_TAG:
                 points.long_names += 1
                 continue
             piece = (index[chosen], step[chosen], value[chosen], time[chosen])
-            points.pieces.setdefault(points.prefix + name, []).append(piece)
+            name = points.prefix + tag.decode("utf-8", "replace")
+            points.pieces.setdefault(name, []).append(piece)
+
+
+def _by_tag(tags: ByteArray) -> Iterator[tuple[bytes, slice | IndexArray]]:
+    """Each distinct row of ``tags`` and the indices at which it stands, ascending."""
+    if not tags.shape[1] or (tags == tags[0]).all():
+        yield tags[0].tobytes(), slice(None)
+        return
+    varying = tags[:, (tags != tags[0]).any(axis=0)]
+    if varying.shape[1] <= 8:
+        words = np.zeros((len(tags), 8), np.uint8)
+        words[:, : varying.shape[1]] = varying
+        _, member = np.unique(words.view(np.uint64), return_inverse=True)
+    else:
+        _, member = np.unique(np.ascontiguousarray(varying), axis=0, return_inverse=True)
+    member = member.reshape(-1)
+    order = np.argsort(member, kind="stable")
+    for chosen in np.split(order, np.flatnonzero(np.diff(member[order])) + 1):
+        yield tags[chosen[0]].tobytes(), chosen
 
 
 def _column(rows: ByteArray, where: Field) -> FloatArray:

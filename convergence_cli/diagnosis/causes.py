@@ -1,8 +1,8 @@
 """What each cause explains: data, read by ``rank``.
 
-Keys of ``supports`` and ``against`` are rule codes, or ``CODE:side`` where the finding's evidence has that ``side``.
-A weight is the probability that the cause, where present, would by itself bring the finding about; ``against`` holds the factors
-by which a finding makes the cause less likely.
+Keys of ``supports`` and ``against`` are rule codes, or ``CODE:side`` where the finding's evidence has that
+``side``. A weight is the probability that the cause, where present, would by itself bring the finding about;
+``against`` holds the factors by which a finding makes the cause less likely.
 """
 
 from __future__ import annotations

@@ -96,7 +96,10 @@ def _exploding(evidence: Evidence) -> list[Proposal]:
 
 
 def _vanishing(evidence: Evidence) -> list[Proposal]:
-    why = "The gradient norm has faded: rectified units with He initialization keep its variance through the layers (He et al. 2015)."
+    why = (
+        "The gradient norm has faded: rectified units with He initialization keep "
+        "its variance through the layers (He et al. 2015)."
+    )
     return [
         ("use-rectified-units", {"activation": "relu", "weight_init": "he"}, why, None),
         (
@@ -125,7 +128,10 @@ def _frozen(evidence: Evidence) -> list[Proposal]:
 
 
 def _label_noise(evidence: Evidence) -> list[Proposal]:
-    why = "No value to give: a loss at chance level with a live gradient means that inputs do not predict labels; check their pairing."
+    why = (
+        "No value to give: a loss at chance level with a live gradient means that "
+        "inputs do not predict labels; check their pairing."
+    )
     return [("check-labels", {}, why, None)]
 
 
@@ -144,7 +150,10 @@ def _warmup(evidence: Evidence) -> list[Proposal]:
 
 
 def _decay(evidence: Evidence) -> list[Proposal]:
-    why = "The rate is constant and the loss has levelled off: a cosine decay to zero lets it settle (Loshchilov and Hutter 2017)."
+    why = (
+        "The rate is constant and the loss has levelled off: a cosine decay to "
+        "zero lets it settle (Loshchilov and Hutter 2017)."
+    )
     return [("decay-learning-rate", {"lr_schedule": "cosine"}, why, None)]
 
 
@@ -155,9 +164,8 @@ def _overfitting(evidence: Evidence) -> list[Proposal]:
     present = float(decay) if isinstance(decay, (int, float)) and not isinstance(decay, bool) else None
     value = 0.01 if not present else round(min(present * 3, 0.3), 6)
     basis = "none is known of" if not present else f"it is {present:g} now"
-    regularise: Proposal = (
-        "raise-weight-decay", {"weight_decay": value}, f"Validation rises while training falls; {basis}, three times or 0.01 is the next step.", None,
-    )  # fmt: skip
+    basis = f"Validation rises while training falls; {basis}, three times or 0.01 is the next step."
+    regularise: Proposal = ("raise-weight-decay", {"weight_decay": value}, basis, None)
     return [*_resume(evidence), stop, regularise]
 
 

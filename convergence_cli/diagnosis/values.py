@@ -55,11 +55,13 @@ def lower_rate(evidence: Evidence) -> tuple[float | None, str]:
         if not schedule.constant and 0 < reached < 0.9 * rate:
             return (
                 rounded(reached),
-                f"The largest rate at which {loss.name} still fell (up to step {loss.shape.best_step:g}) was {reached:.3g}.",
+                f"The largest rate at which {loss.name} still fell (up to step "
+                f"{loss.shape.best_step:g}) was {reached:.3g}.",
             )
     return (
         rounded(rate / MARGIN),
-        f"{loss.name} fell at {rate:.3g} ({source}) until step {loss.shape.best_step:g}, then rose: a third leaves a margin to the edge.",
+        f"{loss.name} fell at {rate:.3g} ({source}) until step {loss.shape.best_step:g}, "
+        "then rose: a third leaves a margin to the edge.",
     )
 
 
@@ -96,7 +98,8 @@ def clip_norm(evidence: Evidence) -> tuple[float, str] | None:
         return None
     return (
         rounded(norm),
-        f"The 90th percentile of {len(value)} gradient norms{' before the fault' if since is not None else ''} is {norm:.3g}.",
+        f"The 90th percentile of {len(value)} gradient "
+        f"norms{' before the fault' if since is not None else ''} is {norm:.3g}.",
     )
 
 
@@ -128,7 +131,8 @@ def early_stopping_patience(evidence: Evidence) -> tuple[int, str]:
     wait = 3 + (min(math.ceil(2 * gap.noise / slope), 17) if slope > 0 else 2)
     return (
         wait,
-        f"The noise of {val.name} ({gap.noise:.2g}) outweighs its slope for {wait - 3} evaluation(s); 3 more to be sure.",
+        f"The noise of {val.name} ({gap.noise:.2g}) outweighs its slope for "
+        f"{wait - 3} evaluation(s); 3 more to be sure.",
     )
 
 

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 class GradNorm:
     """Levels of the gradient norm, in its own unit.
 
-    ``early``: median of the first tenth after the first points; ``typical``: median of the middle; ``end``: median of
-    the last tenth; ``low``: lowest smoothed level and ``low_step`` its step. ``p50`` .. ``p99``: percentiles of the points (of the
-    group maxima where the curve is kept as buckets). ``growth`` is end / low, ``growth_z`` the Mann-Kendall
-    deviate since the lowest level. ``zeros`` is the share of points that are exactly 0; ``outliers`` the share
-    above 10 times the median.
+    ``early``: median of the first tenth after the first points; ``typical``: median of the middle; ``end``:
+    median of the last tenth; ``low``: lowest smoothed level and ``low_step`` its step. ``p50`` .. ``p99``:
+    percentiles of the points (of the group maxima where the curve is kept as buckets). ``growth`` is end /
+    low, ``growth_z`` the Mann-Kendall deviate since the lowest level. ``zeros`` is the share of points that
+    are exactly 0; ``outliers`` the share above 10 times the median.
     """
 
     points: int

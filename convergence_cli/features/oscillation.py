@@ -17,9 +17,9 @@ MIN_POINTS = 20
 
 @dataclass(frozen=True, slots=True)
 class Oscillation:
-    """Swings over the last half. ``amplitude`` is the interquartile range about the trend, in the unit of
-    the loss; ``of_drop`` is that as a share of the drop, ``of_level`` as a share of the level. ``turns`` is the share of
-    points at which the direction changes (2/3 for independent noise, Bienayme 1874).
+    """Swings over the last half. ``amplitude`` is the interquartile range about the trend, in the unit of the
+    loss; ``of_drop`` is that as a share of the drop, ``of_level`` as a share of the level. ``turns`` is the
+    share of points at which the direction changes (2/3 for independent noise, Bienayme 1874).
     """
 
     amplitude: float

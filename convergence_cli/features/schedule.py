@@ -16,11 +16,11 @@ _CONSTANT = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """A logged learning rate. ``zero_from`` is the step from which it is 0 (or below a millionth of its
-    peak) to the end, None where it is not; ``zero_share`` the share of the log after that. ``jumps`` are steps at
-    which it rose more than threefold between neighbouring points after the warm-up. ``warmup_end`` is the step
-    of the first peak if the rate rose to it from below half, else None. ``constant_since`` is the step from
-    which it no longer changed.
+    """A logged learning rate. ``zero_from`` is the step from which it is 0 (or below a millionth of its peak)
+    to the end, None where it is not; ``zero_share`` the share of the log after that. ``jumps`` are steps at
+    which it rose more than threefold between neighbouring points after the warm-up. ``warmup_end`` is the
+    step of the first peak if the rate rose to it from below half, else None. ``constant_since`` is the step
+    from which it no longer changed.
     """
 
     points: int

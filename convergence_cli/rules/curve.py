@@ -43,8 +43,9 @@ def rising_loss(loss: Loss, verdict: Verdict) -> Iterator[Finding]:
 
     How it decides
         Fires with the verdict `diverging`: at least half of the drop from start to best is lost again, or the
-        loss triples from its best, or it never fell and ends at least 15 % above its best, each by more than 4 standard errors of the
-        curve's own noise; or the last points jump above everything since the first quarter.
+        loss triples from its best, or it never fell and ends at least 15 % above its best, each by more than
+        4 standard errors of the curve's own noise; or the last points jump above everything since the first
+        quarter.
 
     Known false alarms
         A task that gets harder on purpose (curriculum, growing sequence length); a loss whose definition
@@ -90,8 +91,8 @@ def loss_spike(loss: Loss, verdict: Verdict) -> Iterator[Finding]:
 
     How it decides
         Height above 8 robust standard deviations of the residuals and above 1.5 times the trend, after the
-        first 3 % of the log. A note where the loss came back; a warning where the level after the last spike stays
-        above the one before by more than a quarter of the drop made until then.
+        first 3 % of the log. A note where the loss came back; a warning where the level after the last spike
+        stays above the one before by more than a quarter of the drop made until then.
 
     Known false alarms
         A warm restart of the learning rate makes a step, not a spike; logs that print one very hard batch.
@@ -112,7 +113,8 @@ def loss_spike(loss: Loss, verdict: Verdict) -> Iterator[Finding]:
         else "near its end"
     )
     yield finding(
-        f"{len(loss.spikes)} spike(s) in {loss.name}; the {'last lasting' if lasting else 'highest'} reached {shown.height:.4g} "
+        f"{len(loss.spikes)} spike(s) in {loss.name}; the {'last lasting' if lasting else 'highest'} "
+        f"reached {shown.height:.4g} "
         f"at step {shown.step:g} from {shown.before:.4g} {back}.",
         severity="warning" if lasting and verdict.label != "stuck" else "note",
         confidence=0.8 if lasting else 0.6,
@@ -144,15 +146,16 @@ def flat_from_start(loss: Loss, verdict: Verdict, chance: Chance | None = None) 
         rate is far off, the gradient does not reach the weights, or the labels do not belong to the inputs.
 
     How it decides
-        Fires with the verdict `stuck`: the drop from start to end is below about 2 % or 4 standard errors; or the loss sits within
-        1 % of ln(C), chance level for C classes, after the first tenth.
+        Fires with the verdict `stuck`: the drop from start to end is below about 2 % or 4 standard errors; or
+        the loss sits within 1 % of ln(C), chance level for C classes, after the first tenth.
 
     Known false alarms
         A log that begins late in a run, or a fine-tuning of a model that already solves the task: an accuracy
         that is high from the start keeps the rule silent.
 
     References
-        runmedic, rule "not learning" (2 %); Karpathy, "A Recipe for Training Neural Networks" (2019), on ln(C).
+        runmedic, rule "not learning" (2 %); Karpathy, "A Recipe for Training Neural Networks" (2019), on
+        ln(C).
     """
     if verdict.label != "stuck":
         return
@@ -191,8 +194,8 @@ def plateau_at_constant_rate(loss: Loss, verdict: Verdict, learning_rate: Rate) 
         usually takes it further down at once.
 
     How it decides
-        No trend over the last third (Mann-Kendall below 2 standard errors), change below 1 % of the drop, at least 30 groups of points, and
-        a rate that is constant from before that third on.
+        No trend over the last third (Mann-Kendall below 2 standard errors), change below 1 % of the drop, at
+        least 30 groups of points, and a rate that is constant from before that third on.
 
     Known false alarms
         A loss at its floor (label smoothing, entropy of the data) has nothing left to gain.
@@ -213,7 +216,8 @@ def plateau_at_constant_rate(loss: Loss, verdict: Verdict, learning_rate: Rate) 
     ):
         return
     yield finding(
-        f"{loss.name} has stayed at {shape.end:.4g} since step {third:g} with the learning rate at {schedule.last:.3g}.",
+        f"{loss.name} has stayed at {shape.end:.4g} since step {third:g} with "
+        f"the learning rate at {schedule.last:.3g}.",
         severity="note",
         confidence=0.6,
         evidence={
@@ -237,12 +241,12 @@ def collapse_to_chance(loss: Loss, verdict: Verdict, chance: Chance | None = Non
         A loss that had made progress and ends flat at (or near) its starting level.
 
     Why it matters
-        The model has fallen back to a constant output (dead units, saturated softmax) and gets no gradient out
-        of it: waiting does not help.
+        The model has fallen back to a constant output (dead units, saturated softmax) and gets no gradient
+        out of it: waiting does not help.
 
     How it decides
-        Fires with the verdict `diverging` where the end level is above 90 % of the start, without a trend over the
-        last third. Accuracy and the number of classes, where known, are shown beside it.
+        Fires with the verdict `diverging` where the end level is above 90 % of the start, without a trend
+        over the last third. Accuracy and the number of classes, where known, are shown beside it.
 
     Known false alarms
         None known; a log that ends within a long spike looks the same for a while.
@@ -283,8 +287,9 @@ def oscillating_loss(loss: Loss, verdict: Verdict, oscillation: Oscillation) -> 
         curvature, or the batch too small for the noise.
 
     How it decides
-        Interquartile swing of at least half of the whole drop and a quarter of the level, with the direction changing at half or more of the points. A warning where
-        the run does not converge, a note where it does.
+        Interquartile swing of at least half of the whole drop and a quarter of the level, with the direction
+        changing at half or more of the points. A warning where the run does not converge, a note where it
+        does.
 
     Known false alarms
         Losses of single, very different batches (detection, batch size 1).
@@ -324,8 +329,8 @@ def still_improving(loss: Loss, verdict: Verdict, power_law: PowerLaw) -> Iterat
         Stopping here leaves progress on the table: longer training is the cheapest improvement there is.
 
     How it decides
-        Falling over the last third by more than 2.5 standard errors (Mann-Kendall), and an expected further fall
-        of at least 5 % of the progress so far.
+        Falling over the last third by more than 2.5 standard errors (Mann-Kendall), and an expected further
+        fall of at least 5 % of the progress so far.
 
     Known false alarms
         Schedules that decay to zero end while falling: the rest of the fall would need a new schedule.
@@ -337,7 +342,8 @@ def still_improving(loss: Loss, verdict: Verdict, power_law: PowerLaw) -> Iterat
     if verdict.state != "still-improving" or shape.late_z > -STILL_Z or power_law.gain_by_doubling < STILL_GAIN:
         return
     yield finding(
-        f"{loss.name} still falls at the end ({shape.end:.4g}); twice the steps should bring about {power_law.doubled:.4g}.",
+        f"{loss.name} still falls at the end ({shape.end:.4g}); twice the steps "
+        f"should bring about {power_law.doubled:.4g}.",
         severity="note",
         confidence=0.6,
         evidence={
@@ -361,11 +367,12 @@ def initial_loss_off_chance(loss: Loss, chance: Chance, config: dict[str, object
         The first logged loss against ln(C), where the run says its number of classes C.
 
     Why it matters
-        An untrained classifier is unsure, at ln(C). Far above it, the last layer starts too large or the inputs
-        are not normalised; far below, the model is not untrained, or the loss is not a cross-entropy.
+        An untrained classifier is unsure, at ln(C). Far above it, the last layer starts too large or the
+        inputs are not normalised; far below, the model is not untrained, or the loss is not a cross-entropy.
 
     How it decides
-        Start above twice ln(C), with C from the run's own config (num_classes) and the log beginning at the first steps.
+        Start above twice ln(C), with C from the run's own config (num_classes) and the log beginning at the
+        first steps.
 
     Known false alarms
         Losses with further terms (detection, regularisation), sums over tokens or pixels.

@@ -27,8 +27,8 @@ def overfitting(gap: Gap, val_loss: Loss, verdict: Verdict) -> Iterator[Finding]
     """Validation has been rising since its best point while training goes on falling.
 
     What it checks
-        The validation loss after its best point: how far it has risen, for how long, beyond its own noise, and
-        what training did meanwhile.
+        The validation loss after its best point: how far it has risen, for how long, beyond its own noise,
+        and what training did meanwhile.
 
     Why it matters
         Every step since the best one has made the model worse on new data; the best checkpoint may already
@@ -36,15 +36,16 @@ def overfitting(gap: Gap, val_loss: Loss, verdict: Verdict) -> Iterator[Finding]
 
     How it decides
         Fires with the verdict `overfitting`: the level of the last evaluations is at least 6 % of the best
-        above it and beyond 3 standard errors, most evaluations since lie above the noise band, and the training
-        loss has not risen. One bad evaluation is never enough.
+        above it and beyond 3 standard errors, most evaluations since lie above the noise band, and the
+        training loss has not risen. One bad evaluation is never enough.
 
     Known false alarms
         Over-confident classifiers: the log-loss rises while accuracy still improves (see metric-disagrees);
         validation with another criterion than training (label smoothing in one of them).
 
     References
-        Prechelt 1998, "Early stopping - but when?", generalisation loss GL; runmedic, rule "overfitting" (5 %).
+        Prechelt 1998, "Early stopping - but when?", generalisation loss GL; runmedic, rule "overfitting" (5
+        %).
     """
     if verdict.label != "overfitting":
         return
@@ -78,12 +79,12 @@ def generalisation_gap(gap: Gap, train_loss: Loss, val_loss: Loss, verdict: Verd
         The end levels of both losses.
 
     Why it matters
-        A wide gap that does not grow is no failure, but says where improvement is to be had: in regularisation or
-        data, not in more training.
+        A wide gap that does not grow is no failure, but says where improvement is to be had: in
+        regularisation or data, not in more training.
 
     How it decides
-        Validation at least 3 times training at the end, both positive, at least 5 evaluations. Never more than a
-        note: by itself a gap has a precision of 0.26 for overfitting.
+        Validation at least 3 times training at the end, both positive, at least 5 evaluations. Never more
+        than a note: by itself a gap has a precision of 0.26 for overfitting.
 
     Known false alarms
         Sums over different units, criteria that differ between training and validation, mixed-in penalties.
@@ -112,8 +113,8 @@ def validation_better_than_train(gap: Gap, train_loss: Loss, val_loss: Loss) -> 
         The end levels of both losses, the other way round.
 
     Why it matters
-        Usually harmless (dropout and augmentation act on training only; training is averaged over the epoch), sometimes a
-        leak of validation data into training.
+        Usually harmless (dropout and augmentation act on training only; training is averaged over the epoch),
+        sometimes a leak of validation data into training.
 
     How it decides
         Validation below 0.9 of training at the end, both positive, at least 5 evaluations. Only ever a note.
@@ -122,7 +123,8 @@ def validation_better_than_train(gap: Gap, train_loss: Loss, val_loss: Loss) -> 
         Most of the runs it names: it fires on 39 % of healthy large runs.
 
     References
-        runmedic, rule "validation below train"; Keras FAQ, "Why is my training loss much higher than my testing loss?".
+        runmedic, rule "validation below train"; Keras FAQ, "Why is my training loss much higher than my
+        testing loss?".
     """
     end = train_loss.shape.end
     if gap.evals < GAP_EVALS or end <= 0 or gap.end <= 0 or gap.end > BETTER * end:
@@ -145,12 +147,12 @@ def metric_disagrees(gap: Gap, val_loss: Loss, metric: Shape, verdict: Verdict) 
         The validation metric (accuracy, mAP, F1, ...) since the step at which the validation loss was best.
 
     Why it matters
-        A rising loss with a rising accuracy is over-confidence rather than overfitting: the model ranks as well as ever
-        and is calibrated worse. The checkpoint to keep depends on which of the two matters.
+        A rising loss with a rising accuracy is over-confidence rather than overfitting: the model ranks as
+        well as ever and is calibrated worse. The checkpoint to keep depends on which of the two matters.
 
     How it decides
-        The verdict is `overfitting`, and the metric's end is above its level at the best step of the loss by more than
-        3 standard errors of its noise.
+        The verdict is `overfitting`, and the metric's end is above its level at the best step of the loss by
+        more than 3 standard errors of its noise.
 
     Known false alarms
         Metrics computed on another split than the loss.
@@ -165,7 +167,8 @@ def metric_disagrees(gap: Gap, val_loss: Loss, metric: Shape, verdict: Verdict) 
     if gain <= DISAGREE_Z * metric.late_noise or gain <= 0:
         return
     yield finding(
-        f"Since {val_loss.name} was best (step {gap.best_step:g}) the metric went on improving, from {then:.4g} to {metric.end:.4g}.",
+        f"Since {val_loss.name} was best (step {gap.best_step:g}) the metric went on "
+        f"improving, from {then:.4g} to {metric.end:.4g}.",
         severity="note",
         confidence=0.6,
         evidence={

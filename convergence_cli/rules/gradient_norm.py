@@ -32,11 +32,13 @@ def exploding_gradient_norm(grad_norm: GradNorm, verdict: Verdict) -> Iterator[F
         The level of the last tenth of the logged gradient norm against its median.
 
     Why it matters
-        An exploding gradient throws the weights to where the loss cannot be followed back; clipping or a lower rate keeps them.
+        An exploding gradient throws the weights to where the loss cannot be followed back; clipping or a
+        lower rate keeps them.
 
     How it decides
-        Error in a diverging run where the end level is at least 10 times the median. Single outliers never count: they occur in 26 % of good runs.
-        In other runs a lasting rise is left to drifting-gradient-norm.
+        Error in a diverging run where the end level is at least 10 times the median. Single outliers never
+        count: they occur in 26 % of good runs. In other runs a lasting rise is left to
+        drifting-gradient-norm.
 
     Known false alarms
         A loss that changes its unit (sum instead of mean) in mid-run.
@@ -48,7 +50,8 @@ def exploding_gradient_norm(grad_norm: GradNorm, verdict: Verdict) -> Iterator[F
     if verdict.label != "diverging" or high < EXPLODED:
         return
     yield finding(
-        f"The gradient norm ends at {grad_norm.end:.3g}, {high:.0f} times its usual level (median {grad_norm.typical:.3g}, start {grad_norm.early:.3g}).",
+        f"The gradient norm ends at {grad_norm.end:.3g}, {high:.0f} times its usual level (median "
+        f"{grad_norm.typical:.3g}, start {grad_norm.early:.3g}).",
         severity="error",
         confidence=0.85,
         evidence={
@@ -72,11 +75,12 @@ def vanishing_gradient_norm(grad_norm: GradNorm, verdict: Verdict) -> Iterator[F
         The end level of the logged gradient norm against its start, and the share of exact zeros.
 
     Why it matters
-        Without a gradient nothing moves: dead units, saturated activations, frozen parameters, a detached loss.
+        Without a gradient nothing moves: dead units, saturated activations, frozen parameters, a detached
+        loss.
 
     How it decides
-        Error in a run that is stuck or has collapsed: end below a thousandth of the start, or at least half of the points
-        exactly 0. Silent in a converging run, where a gradient that fades is a solved task.
+        Error in a run that is stuck or has collapsed: end below a thousandth of the start, or at least half
+        of the points exactly 0. Silent in a converging run, where a gradient that fades is a solved task.
 
     Known false alarms
         None known in a stuck run; a norm logged after clipping to 0.
@@ -90,7 +94,8 @@ def vanishing_gradient_norm(grad_norm: GradNorm, verdict: Verdict) -> Iterator[F
     if share >= VANISHED and grad_norm.zeros < ZERO_SHARE and grad_norm.early > 0:
         return
     yield finding(
-        f"The gradient norm ends at {grad_norm.end:.3g}, from {grad_norm.early:.3g}; {100 * grad_norm.zeros:.0f} % of its points are exactly 0.",
+        f"The gradient norm ends at {grad_norm.end:.3g}, from {grad_norm.early:.3g}; "
+        f"{100 * grad_norm.zeros:.0f} % of its points are exactly 0.",
         severity="error",
         confidence=0.9,
         evidence={
@@ -117,14 +122,16 @@ def drifting_gradient_norm(grad_norm: GradNorm, loss: Loss, verdict: Verdict) ->
         A norm that climbs ahead of the loss is the earliest scalar sign of a coming divergence.
 
     How it decides
-        At least 3 times its lowest smoothed level, rising since then by more than 4 standard errors (Mann-Kendall), while the loss
-        rises over its last third by more than 2 standard errors. A warning; a note in a run whose loss still falls is not given.
+        At least 3 times its lowest smoothed level, rising since then by more than 4 standard errors
+        (Mann-Kendall), while the loss rises over its last third by more than 2 standard errors. A warning; a
+        note in a run whose loss still falls is not given.
 
     Known false alarms
         Norms grow slowly in many healthy runs as the loss flattens: that is why the loss must rise as well.
 
     References
-        Zhang et al. 2022 (OPT), section 2.4; Wortsman et al. 2023, "Small-scale proxies for large-scale instabilities".
+        Zhang et al. 2022 (OPT), section 2.4; Wortsman et al. 2023, "Small-scale proxies for large-scale
+        instabilities".
     """
     if verdict.label == "diverging" or loss.shape.late_z < 2.0 or grad_norm.points < 30:
         return
@@ -132,7 +139,8 @@ def drifting_gradient_norm(grad_norm: GradNorm, loss: Loss, verdict: Verdict) ->
     if not risen or grad_norm.growth < GROWTH or grad_norm.growth_z < GROWTH_Z:
         return
     yield finding(
-        f"The gradient norm has grown {grad_norm.growth:.1f}-fold since step {grad_norm.low_step:g} (to {grad_norm.end:.3g}) and {loss.name} rises with it.",
+        f"The gradient norm has grown {grad_norm.growth:.1f}-fold since step {grad_norm.low_step:g} "
+        f"(to {grad_norm.end:.3g}) and {loss.name} rises with it.",
         severity="warning",
         confidence=0.6,
         evidence={
@@ -157,10 +165,12 @@ def non_finite_gradient_norm(grad_norm: GradNorm, verdict: Verdict) -> Iterator[
         Points of the gradient norm that were logged as NaN or infinite.
 
     Why it matters
-        Mixed precision skips single overflowing steps by design; many of them, or the last ones, mean that the run no longer trains.
+        Mixed precision skips single overflowing steps by design; many of them, or the last ones, mean that
+        the run no longer trains.
 
     How it decides
-        Error where the run ends so (verdict state non-finite); warning above 5 % of the points in a run that does not converge; else a note.
+        Error where the run ends so (verdict state non-finite); warning above 5 % of the points in a run that
+        does not converge; else a note.
 
     Known false alarms
         Overflows of the loss-scale search in the first steps of a float16 run (a note).
@@ -177,7 +187,8 @@ def non_finite_gradient_norm(grad_norm: GradNorm, verdict: Verdict) -> Iterator[
         "error" if ends else "warning" if share > NAN_SHARE and verdict.label != "converging" else "note"
     )
     yield finding(
-        f"The gradient norm is NaN or infinite at {bad.count} of {bad.total} points, first at step {bad.first_step or 0:g}.",
+        f"The gradient norm is NaN or infinite at {bad.count} of {bad.total} "
+        f"points, first at step {bad.first_step or 0:g}.",
         severity=severity,
         confidence=0.95 if ends else 0.5,
         evidence={
@@ -200,10 +211,12 @@ def loss_scale_overflow(loss_scale: LossScale, verdict: Verdict) -> Iterator[Fin
         The logged loss scale: how often it was cut, and where it ends.
 
     Why it matters
-        A scaler that ends at 1 or below finds no scale at which the gradients fit into float16: they overflow in the model itself, and every step is skipped.
+        A scaler that ends at 1 or below finds no scale at which the gradients fit into float16: they overflow
+        in the model itself, and every step is skipped.
 
     How it decides
-        The scale ends at 1 or below after at least 3 cuts. A warning where the run does not converge, else a note.
+        The scale ends at 1 or below after at least 3 cuts. A warning where the run does not converge, else a
+        note.
 
     Known false alarms
         The usual search for a scale at the start: it ends far above 1.

@@ -41,21 +41,23 @@ def rate_outside_band(
     """The learning rate lies outside the band of its optimizer.
 
     What it checks
-        The peak learning rate (logged, else from the config) against the band of the optimizer that the config names.
+        The peak learning rate (logged, else from the config) against the band of the optimizer that the
+        config names.
 
     Why it matters
-        The learning rate is the setting that most often makes or breaks a run, and rates do not carry over between
-        optimizers: 0.1 is usual for SGD and ruinous for Adam.
+        The learning rate is the setting that most often makes or breaks a run, and rates do not carry over
+        between optimizers: 0.1 is usual for SGD and ruinous for Adam.
 
     How it decides
-        Outside the band of the optimizer (Adam and AdamW 1e-7 to 0.01, SGD 1e-5 to 2, ...). A warning where the run fails, a
-        note where it converges: then the rate was right whatever the band says.
+        Outside the band of the optimizer (Adam and AdamW 1e-7 to 0.01, SGD 1e-5 to 2, ...). A warning where
+        the run fails, a note where it converges: then the rate was right whatever the band says.
 
     Known false alarms
         Parametrisations that scale the rate with width (muP), loss sums instead of means, learned optimizers.
 
     References
-        UMLAUT (Schoop et al., CHI 2021), rule on learning rates, with bands per optimizer instead of one for all.
+        UMLAUT (Schoop et al., CHI 2021), rule on learning rates, with bands per optimizer instead of one for
+        all.
     """
     optimizer = str(config.get("optimizer", "")).lower()
     band = BANDS.get(optimizer)
@@ -67,7 +69,8 @@ def rate_outside_band(
         return
     side = "high" if rate > high else "low"
     yield finding(
-        f"The learning rate {rate:.3g} is {'above' if side == 'high' else 'below'} the band of {optimizer}, {low:g} to {high:g}.",
+        f"The learning rate {rate:.3g} is {'above' if side == 'high' else 'below'} "
+        f"the band of {optimizer}, {low:g} to {high:g}.",
         severity="warning" if verdict.label in {"diverging", "stuck"} else "note",
         confidence=0.7,
         evidence={"learning_rate": rate, "optimizer": optimizer, "band_low": low, "band_high": high, "side": side},
@@ -80,14 +83,15 @@ def rate_decayed_to_zero(learning_rate: Rate, loss: Loss, verdict: Verdict) -> I
     """The learning rate is zero for a stretch of the run.
 
     What it checks
-        Whether the logged rate is 0 (or below a millionth of its peak) to the end of the log, and for how long; or was 0 all along.
+        Whether the logged rate is 0 (or below a millionth of its peak) to the end of the log, and for how
+        long; or was 0 all along.
 
     Why it matters
         Steps at a rate of zero cost money and change nothing.
 
     How it decides
-        Zero over at least the last tenth of the steps, or a peak of 0. A warning where the run is stuck or the zero lasts for a
-        tenth of a run that does not converge, else a note.
+        Zero over at least the last tenth of the steps, or a peak of 0. A warning where the run is stuck or
+        the zero lasts for a tenth of a run that does not converge, else a note.
 
     Known false alarms
         Rates printed with too few digits (0.0000) while they are only small.
@@ -125,8 +129,8 @@ def rate_jumps(learning_rate: Rate, loss: Loss, verdict: Verdict) -> Iterator[Fi
         Rises of the logged rate by more than three times between neighbouring points after the warm-up.
 
     Why it matters
-        A resume that loses its schedule, or a schedule defined in the wrong unit, shows up as such a jump; the loss often
-        follows.
+        A resume that loses its schedule, or a schedule defined in the wrong unit, shows up as such a jump;
+        the loss often follows.
 
     How it decides
         A note; a warning where the run diverges after the jump.
@@ -143,7 +147,8 @@ def rate_jumps(learning_rate: Rate, loss: Loss, verdict: Verdict) -> Iterator[Fi
     since = verdict.since_step
     guilty = verdict.label == "diverging" and since is not None and schedule.jumps[0] <= since
     yield finding(
-        f"{learning_rate.name} rises more than {JUMP_FACTOR:g}-fold at {len(schedule.jumps)} point(s), first at step {schedule.jumps[0]:g}.",
+        f"{learning_rate.name} rises more than {JUMP_FACTOR:g}-fold at {len(schedule.jumps)} "
+        f"point(s), first at step {schedule.jumps[0]:g}.",
         severity="warning" if guilty else "note",
         confidence=0.7 if guilty else 0.4,
         evidence={
@@ -166,12 +171,12 @@ def missing_warmup(learning_rate: Rate, loss: Loss, verdict: Verdict) -> Iterato
         Whether the rate starts at its peak, and whether the loss blew up within the first tenth of the log.
 
     Why it matters
-        Adaptive optimizers have no estimate of the gradient's size in the first steps; full steps then can throw the weights
-        far off.
+        Adaptive optimizers have no estimate of the gradient's size in the first steps; full steps then can
+        throw the weights far off.
 
     How it decides
-        No warm-up in the logged rate, and the run diverges within its first tenth. Silent on every run that does not
-        diverge.
+        No warm-up in the logged rate, and the run diverges within its first tenth. Silent on every run that
+        does not diverge.
 
     Known false alarms
         A rate that is too high throughout diverges early as well: both causes are named.
@@ -193,7 +198,8 @@ def missing_warmup(learning_rate: Rate, loss: Loss, verdict: Verdict) -> Iterato
     if share > EARLY:
         return
     yield finding(
-        f"The rate starts at its peak {schedule.first:.3g}, and {loss.name} leaves its course at step {since:g}, {100 * share:.0f} % into the log.",
+        f"The rate starts at its peak {schedule.first:.3g}, and {loss.name} leaves its course "
+        f"at step {since:g}, {100 * share:.0f} % into the log.",
         severity="warning",
         confidence=0.5,
         evidence={
@@ -219,13 +225,15 @@ def missing_decay(learning_rate: Rate, loss: Loss, verdict: Verdict) -> Iterator
         The last decay of a schedule usually brings a good part of the final quality.
 
     How it decides
-        Constant rate, converging run, no falling trend over the last third (Mann-Kendall above -2 standard errors). A note.
+        Constant rate, converging run, no falling trend over the last third (Mann-Kendall above -2 standard
+        errors). A note.
 
     Known false alarms
         Schedule-free and weight-averaging methods keep the rate constant on purpose.
 
     References
-        Defazio et al. 2024 ("The Road Less Scheduled") for the exception; Goodfellow et al. 2016, section 8.3.1.
+        Defazio et al. 2024 ("The Road Less Scheduled") for the exception; Goodfellow et al. 2016, section
+        8.3.1.
     """
     schedule, shape = learning_rate.schedule, loss.shape
     if not schedule.constant or schedule.peak <= 0 or verdict.label != "converging" or shape.late_z < -LATE_FLAT_Z:
@@ -233,7 +241,8 @@ def missing_decay(learning_rate: Rate, loss: Loss, verdict: Verdict) -> Iterator
     if len(shape.view) < 30:
         return
     yield finding(
-        f"{learning_rate.name} stays at {schedule.peak:.3g} to the end while {loss.name} no longer falls ({shape.end:.4g}).",
+        f"{learning_rate.name} stays at {schedule.peak:.3g} to the end while "
+        f"{loss.name} no longer falls ({shape.end:.4g}).",
         severity="note",
         confidence=0.5,
         evidence={

@@ -27,8 +27,9 @@ def step_goes_back(log: LogFacts, loss: Loss) -> Iterator[Finding]:
         A resume, a second run in the same file, or several writers: each part must be judged for what it is.
 
     How it decides
-        Any step back. It says what each was taken for: a resume (the overwritten points are dropped), a resume that lost its
-        counter (the steps are shifted), a fresh run (judged alone), or an unordered log (rows are counted).
+        Any step back. It says what each was taken for: a resume (the overwritten points are dropped), a
+        resume that lost its counter (the steps are shifted), a fresh run (judged alone), or an unordered log
+        (rows are counted).
 
     Known false alarms
         None: it is a fact that is reported, not a fault.
@@ -40,7 +41,8 @@ def step_goes_back(log: LogFacts, loss: Loss) -> Iterator[Finding]:
         return
     last = log.restarts[-1]
     yield finding(
-        f"The step goes back {len(log.restarts)} time(s), last from {last.from_step:g} to {last.to_step:g}: taken as {last.kind}.",
+        f"The step goes back {len(log.restarts)} time(s), last from {last.from_step:g} "
+        f"to {last.to_step:g}: taken as {last.kind}.",
         severity="note",
         confidence=0.9,
         evidence={
@@ -95,7 +97,8 @@ def duplicate_series(log: LogFacts, loss: Loss) -> Iterator[Finding]:
         The series read as losses against the other series that have a role.
 
     Why it matters
-        A validation loss that equals the training loss everywhere was computed on the training data: overfitting cannot be seen.
+        A validation loss that equals the training loss everywhere was computed on the training data:
+        overfitting cannot be seen.
 
     How it decides
         Equal at every point, at least 4 points.

@@ -18,22 +18,23 @@ from convergence_cli.errors import UsageError
 class LeanCommand(TyperCommand):
     """A command whose parameters skip conversion."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        _take_as_written(self.params)
+    def get_params(self, ctx: Any) -> list[Any]:
+        """All parameters, the help option included."""
+        return _taking_as_written(super().get_params(ctx))
 
 
 class LeanGroup(TyperGroup):
     """A group whose parameters skip conversion."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        _take_as_written(self.params)
+    def get_params(self, ctx: Any) -> list[Any]:
+        """All parameters, the help option included."""
+        return _taking_as_written(super().get_params(ctx))
 
 
-def _take_as_written(params: list[Any]) -> None:
+def _taking_as_written(params: list[Any]) -> list[Any]:
     for param in params:
         param.process_value = MethodType(_as_written, param)
+    return params
 
 
 def _as_written(param: Any, context: Any, value: Any) -> Any:

@@ -53,7 +53,8 @@ def chance_of(shape: Shape, accuracy: Shape | None, config: Mapping[str, Any]) -
     flat = resting and shape.best >= (1 - NEAR) * level
     # A flat loss may rest on ln(C) by coincidence, once it has fallen far.
     at_once = abs(shape.body_drop) < 2 * NEAR and shape.relative_drop < 2 * MOST_DROP
-    little = known or at_once or shape.relative_drop < MOST_DROP
+    near_first = float(shape.view.mean[:3].min()) < (1 + MOST_DROP) * level
+    little = known or at_once or near_first or shape.relative_drop < MOST_DROP
     last = None
     solved = False
     if accuracy is not None:

@@ -32,6 +32,8 @@ VAL_RISE = 0.06
 # Drop below which a loss counts as not having moved (runmedic's 2 %).
 MOVED = 0.02
 MOVED_Z = 4.0
+# Where noise would hide a drop of this share, a loss that seems flat may not be.
+UNSEEN = 0.1
 SURE_Z = 4.0
 TREND_Z = 2.0
 MIN_POINTS = 4
@@ -39,21 +41,27 @@ MIN_POINTS = 4
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Memberships of the labels, each 0 to 1, and the probabilities that follow from them."""
+    """Memberships of the labels, each 0 to 1, and the probabilities that follow from them.
+
+    ``unseen``: the noise is too large to tell a flat loss from a falling one.
+    """
 
     diverging: float
     overfitting: float
     improved: float
+    unseen: float
     weight: float
 
     @property
     def probabilities(self) -> dict[str, float]:
-        rest = 1 - self.diverging
+        rest = (1 - self.diverging) * (1 - self.overfitting)
+        # What the noise hides is split evenly: it speaks for neither.
+        hidden = (1 - self.improved) * self.unseen
         chain = {
             "diverging": self.diverging,
-            "overfitting": rest * self.overfitting,
-            "stuck": rest * (1 - self.overfitting) * (1 - self.improved),
-            "converging": rest * (1 - self.overfitting) * self.improved,
+            "overfitting": (1 - self.diverging) * self.overfitting,
+            "stuck": rest * (1 - self.improved - hidden / 2),
+            "converging": rest * (self.improved + hidden / 2),
         }
         return {label: self.weight * p + (1 - self.weight) / 4 for label, p in chain.items()}
 
@@ -70,7 +78,8 @@ def judge(shape: Shape, val: Shape | None, gap: Gap | None, chance: Chance, late
         improved = max(improved, improved_of(val, chance, late_start))
     points = len(shape.view)
     weight = points / (points + 1.5)
-    return Judgement(diverging, overfitting, improved, weight)
+    unseen = 0.0 if chance.at_chance else over(shape.resolution, UNSEEN)
+    return Judgement(diverging, overfitting, improved, unseen, weight)
 
 
 def over(value: float, threshold: float, sharpness: float = 4.0) -> float:

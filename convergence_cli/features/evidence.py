@@ -19,12 +19,15 @@ from convergence_cli.features.schedule import Schedule, rate_at, schedule_of
 from convergence_cli.features.segments import Restart, Stitched, stitch
 from convergence_cli.features.shape import Shape, shape_of
 from convergence_cli.features.spikes import Spike, spikes_of
+from convergence_cli.features.view import NonFinite, nonfinite_of
 
 if TYPE_CHECKING:
     from convergence_cli.model import Curve, Run, Verdict
 
 # Below this many finite points nothing can be said of a loss.
 MIN_POINTS = 4
+# Share of the last tenth of the points that must be non-finite for a loss to end so.
+LASTING_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,6 +43,19 @@ class Loss:
     @property
     def name(self) -> str:
         return self.logged.name
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The non-finite points of one loss. ``lasting``: the log ends in them; ``since`` is then where that begins."""
+
+    name: str
+    points: NonFinite
+    lasting: bool
+    since: float
+    last_step: float
+    at_start: bool
+    file: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +98,15 @@ class Evidence:
         return None if curve is None else stitch(curve)
 
     @cached_property
+    def broken(self) -> tuple[Broken, ...] | None:
+        """Non-finite points of the losses, also of one that never had a finite value; None where no loss is logged."""
+        roles = ("train_loss", "val_loss", "adversarial_loss")
+        curves = [curve for role in roles if (curve := self.run.curve(role)) is not None and curve.points]
+        if not curves:
+            return None
+        return tuple(_broken(stitch(curve, self._stitched_train).curve) for curve in curves)
+
+    @cached_property
     def train_loss(self) -> Loss | None:
         return _loss(self.run.curve("train_loss"), self._stitched_train)
 
@@ -92,7 +117,9 @@ class Evidence:
 
     @cached_property
     def loss(self) -> Loss | None:
-        """The loss to judge by: training, unless validation tells much more."""
+        """The loss to judge by: training, unless validation tells much more; None beside a reward."""
+        if self.run.curve("reward") is not None:
+            return None
         train, val = self.train_loss, self.val_loss
         if train is None or val is None:
             return train or val
@@ -162,6 +189,26 @@ class Evidence:
         from convergence_cli.features.verdict import verdict_of
 
         return verdict_of(self)
+
+
+def _broken(curve: Curve) -> Broken:
+    points = nonfinite_of(curve)
+    few = points.tail_share < LASTING_SHARE
+    # One missed evaluation at the end of validation is not an end.
+    lasting = points.count > 0 and (not few or (points.last_is_nonfinite and curve.role != "val_loss"))
+    finite = np.flatnonzero(np.isfinite(curve.value))
+    after = int(finite[-1]) + 1 if len(finite) else 0
+    since = float(curve.step[after]) if after < len(curve.step) else points.first_step
+    first = points.first_step
+    return Broken(
+        name=curve.name,
+        points=points,
+        lasting=lasting,
+        since=since if since is not None else 0.0,
+        last_step=float(curve.step[-1]),
+        at_start=first is not None and first <= float(curve.step[min(3, len(curve.step)) - 1]),
+        file=curve.file,
+    )
 
 
 def _loss(curve: Curve | None, stitched: Stitched | None) -> Loss | None:

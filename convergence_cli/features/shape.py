@@ -28,7 +28,7 @@ class Shape:
     first tenth on, ``fall_z`` over the whole curve. ``never_below``: nine tenths of all groups lie above the very first
     point (less 7 %), and the last third lies beyond 1.5 times it. ``above_start`` is the share of the last third that
     lies above the start.
-    ``tail_jump`` is how many of the last points lie beyond everything before by more than the drop.
+    ``resolution`` is the smallest drop, as a share of the start, that the noise would let be seen. ``tail_jump`` is how many of the last points lie beyond everything before by more than the drop.
     """
 
     view: View
@@ -47,11 +47,17 @@ class Shape:
     rise_z: float
     fall_z: float
     never_below: bool
+    resolution: float
     above_start: float
     tail_jump: int
     late_change: float
     smooth: FloatArray
     best_index: int
+
+    @property
+    def first(self) -> float:
+        """The very first point."""
+        return float(self.view.mean[0])
 
     @property
     def drop(self) -> float:
@@ -118,6 +124,7 @@ def shape_of(curve: Curve) -> Shape | None:
         drop_z=_drop_z(y, third, max(noise, _TINY)),
         fall_z=kendall_z(y),
         never_below=_never_below(y, third),
+        resolution=3 * noise * math.sqrt(1.57 * 2 / third) / max(abs(start), _TINY),
         rise_z=min((end - float(np.median(near))) / (sigma * math.sqrt(1.57 * (1 / tail + 1 / len(near)))), 1e6),
         above_start=float((y[-third:] > start).mean()),
         tail_jump=_tail_jump(curve, view, start, best),

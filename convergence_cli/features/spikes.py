@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 # Robust deviates above the trend, and share of the trend's own range (runmedic: z > 8 and > 1.5 x trend).
 SPIKE_Z = 8.0
 SPIKE_OF_LEVEL = 0.5
+# A spike is also large beside the progress made, or a multiple of the level.
+SPIKE_OF_DROP = 0.1
+SPIKE_FACTOR = 4.0
 MIN_POINTS = 20
 # Share of the log at the start where a steep fall passes for spikes.
 SETTLING = 0.03
@@ -51,7 +54,10 @@ def spikes_of(view: View, start: float) -> tuple[Spike, ...]:
     residual = residual - running_median(residual, max(15, n // 5))
     spread = max(mad_std(residual), 1e-9 * max(abs(start), 1e-300))
     settled = max(int(n * SETTLING), 2)
-    high_enough = (view.high - trend) > SPIKE_OF_LEVEL * np.maximum(np.abs(trend), 1e-300)
+    level = np.maximum(np.abs(trend), 1e-300)
+    height = view.high - trend
+    big = (height > SPIKE_OF_DROP * abs(start - float(trend.min()))) | (height > (SPIKE_FACTOR - 1) * level)
+    high_enough = (height > SPIKE_OF_LEVEL * level) & big
     where = np.flatnonzero((residual > SPIKE_Z * spread) & high_enough)
     where = where[where >= settled]
     found: list[Spike] = []

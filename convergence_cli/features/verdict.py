@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from convergence_cli.features import classifier
 from convergence_cli.features.evidence import MIN_POINTS
 from convergence_cli.model import LABELS, Verdict
@@ -22,14 +20,14 @@ TREND_Z = 2.5
 
 def verdict_of(evidence: Evidence) -> Verdict:
     """The verdict on a run; ``undetermined`` with the reason where there is too little to go by."""
+    broken = _non_finite(evidence)
+    if broken is not None:
+        return broken
     loss = evidence.loss
     refused = _refusal(evidence)
     if loss is None or refused is not None:
-        state, reason = refused or ("no-loss", "The log holds no loss with a finite value.")
+        state, reason = refused or ("no-loss", "No series of the log is recognised as a loss.")
         return Verdict("undetermined", 0.0, state, reason)
-    broken = _non_finite(evidence, loss)
-    if broken is not None:
-        return broken
     if len(loss.shape.view) < MIN_POINTS or loss.shape.points < MIN_POINTS:
         reason = f"{loss.name} has {loss.shape.points} point(s); a verdict needs at least {MIN_POINTS}."
         return Verdict("undetermined", 0.0, "too-few-points", reason, best_step=_best_step(evidence))
@@ -50,35 +48,32 @@ def verdict_of(evidence: Evidence) -> Verdict:
 
 def _refusal(evidence: Evidence) -> tuple[str, str] | None:
     run = evidence.run
-    if run.curve("adversarial_loss") is not None and evidence.loss is None:
+    reward = run.curve("reward")
+    if reward is None and run.curve("adversarial_loss") is not None:
         return (
             "adversarial",
             "The losses of two players rise and fall against each other and show no convergence.",
         )
-    reward = run.curve("reward")
     if reward is not None:
-        what = "rewards and a temporal-difference loss" if evidence.loss is not None else "rewards and no loss"
+        learned = run.curve("train_loss") is not None
+        what = "rewards and a loss that is no measure of progress" if learned else "rewards and no loss"
         return (
             "reward-only",
-            f"The log holds {what}: {reward.name} has {reward.points} points, and no loss to judge.",
+            f"The log holds {what}: {reward.name} has {reward.points} points, so there is nothing to judge.",
         )
     return None
 
 
-def _non_finite(evidence: Evidence, loss: Loss) -> Verdict | None:
-    masked = evidence.masked_nan
-    if masked is not None and masked.lasting and (masked.with_nan_norm or masked.count >= 3):
+def _non_finite(evidence: Evidence) -> Verdict | None:
+    masked, loss = evidence.masked_nan, evidence.train_loss
+    if masked is not None and loss is not None and masked.lasting and (masked.with_nan_norm or masked.count >= 3):
         sure = 0.95 if masked.with_nan_norm else 0.75
         why = "the gradient norm is NaN there" if masked.with_nan_norm else f"it was {masked.before:.4g} just before"
         reason = f"{loss.name} is exactly 0 from step {masked.since_step:g} on while {why}: a hidden NaN."
         return _certain("non-finite", sure, masked.since_step, reason, evidence)
-    for one in (evidence.train_loss, evidence.val_loss):
-        if one is None:
-            continue
-        bad = one.shape.nonfinite
-        lasting = bad.last_is_nonfinite and (one is evidence.train_loss or bad.tail_share >= 0.9)
-        if bad.count and (lasting or bad.tail_share >= 0.5):
-            since = _nan_since(one)
+    for one in evidence.broken or ():
+        if one.lasting:
+            bad, since = one.points, one.since
             reason = (
                 f"{one.name} is NaN or infinite from step {since:g} to the end ({bad.count} of {bad.total} points)."
             )
@@ -95,14 +90,6 @@ def _certain(state: str, sure: float, since: float, reason: str, evidence: Evide
     rest = (1 - sure) / 3
     probabilities = {"converging": rest, "diverging": sure, "stuck": rest, "overfitting": rest}
     return Verdict("diverging", sure, state, reason, probabilities, since, _best_step(evidence))
-
-
-def _nan_since(loss: Loss) -> float:
-    """The first step of the last unbroken stretch of non-finite points."""
-    finite = np.flatnonzero(np.isfinite(loss.curve.value))
-    if loss.curve.buckets is not None or not len(finite) or finite[-1] + 1 >= len(loss.curve.value):
-        return loss.shape.nonfinite.first_step or 0.0
-    return float(loss.curve.step[finite[-1] + 1])
 
 
 def _best_step(evidence: Evidence) -> float | None:
@@ -125,11 +112,11 @@ def _diverging(evidence: Evidence, loss: Loss, judged: Judgement) -> tuple[str, 
             since,
             f"{loss.name} jumped to {float(loss.curve.value[-1]):.4g} as the log ends, from {shape.best:.4g}.",
         )
-    if shape.drop / shape.scale < 0.05:
+    if shape.never_below or shape.drop / shape.scale < 0.05:
         return (
             "rising",
             since,
-            f"{loss.name} never fell: it started at {shape.start:.4g} and ends at {shape.end:.4g}.",
+            f"{loss.name} never fell: it started at {shape.first:.4g} and ends at {shape.end:.4g}.",
         )
     flat = abs(shape.late_z) < TREND_Z and shape.end > 0.9 * shape.start
     lost = 100 * shape.rise / max(shape.drop, 1e-300)

@@ -20,6 +20,7 @@ PARAMETERS = {
     "loss": "train_loss or val_loss",
     "train_loss": "train_loss",
     "val_loss": "val_loss",
+    "broken": "train_loss or val_loss",
     "gap": "val_loss",
     "accuracy": "train_accuracy or val_accuracy",
     "metric": "val_accuracy or val_metric",

@@ -9,19 +9,16 @@ from convergence_cli.rules._registry import finding, rule
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from convergence_cli.features.evidence import Loss
+    from convergence_cli.features.evidence import Broken, Loss
     from convergence_cli.features.masked import MaskedNan
     from convergence_cli.model import Finding, Verdict
 
 # Share of the last tenth from which non-finite points are not passing.
 LASTING = 0.5
-FIRST_POINTS = 3
 
 
 @rule("LC001", "non-finite-loss", severity="error", since="0.1")
-def non_finite_loss(
-    loss: Loss, verdict: Verdict, train_loss: Loss | None = None, val_loss: Loss | None = None
-) -> Iterator[Finding]:
+def non_finite_loss(broken: tuple[Broken, ...]) -> Iterator[Finding]:
     """A loss is NaN or infinite.
 
     What it checks
@@ -42,34 +39,29 @@ def non_finite_loss(
     References
         SageMaker Debugger, rule LossNaN; AUTOTRAINER (Zhang et al., ICSE 2021), symptom "exploding gradient".
     """
-    for one in (train_loss, val_loss):
-        if one is None or not one.shape.nonfinite.count:
+    for one in broken:
+        bad = one.points
+        if not bad.count:
             continue
-        bad = one.shape.nonfinite
-        lasting = bad.last_is_nonfinite or bad.tail_share >= LASTING
-        if verdict.state != "non-finite":
-            lasting = False
         first = bad.first_step if bad.first_step is not None else 0.0
-        at_start = first <= float(one.curve.step[min(FIRST_POINTS, len(one.curve.step)) - 1])
         yield finding(
             f"{one.name} is NaN or infinite at {bad.count} of {bad.total} points, first at step {first:g}"
-            + (" and to the end." if lasting else "; finite values follow."),
-            severity="error" if lasting else "note",
-            confidence=0.99 if lasting else 0.6,
+            + (" and to the end." if one.lasting else "; finite values follow."),
+            severity="error" if one.lasting else "note",
+            confidence=0.99 if one.lasting else 0.6,
             evidence={
                 "nonfinite_points": bad.count,
                 "points": bad.total,
                 "first_step": first,
                 "share_of_last_tenth": round(bad.tail_share, 3),
                 "threshold_share": LASTING,
-                "side": "from-start" if at_start else "later",
-                "best_before": one.shape.best,
+                "side": "from-start" if one.at_start else "later",
             },
             series=one.name,
             first_step=first,
-            last_step=float(one.curve.step[-1]),
+            last_step=one.last_step,
             line=bad.first_line,
-            file=one.logged.file,
+            file=one.file,
         )
 
 

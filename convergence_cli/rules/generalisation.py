@@ -106,7 +106,7 @@ def generalisation_gap(gap: Gap, train_loss: Loss, val_loss: Loss, verdict: Verd
 
 
 @rule("GN103", "validation-better-than-train", severity="note", since="0.1")
-def validation_better_than_train(gap: Gap, train_loss: Loss, val_loss: Loss) -> Iterator[Finding]:
+def validation_better_than_train(gap: Gap, train_loss: Loss, val_loss: Loss, verdict: Verdict) -> Iterator[Finding]:
     """Validation is clearly better than training.
 
     What it checks
@@ -127,7 +127,7 @@ def validation_better_than_train(gap: Gap, train_loss: Loss, val_loss: Loss) -> 
         testing loss?".
     """
     end = train_loss.shape.end
-    if gap.evals < GAP_EVALS or end <= 0 or gap.end <= 0 or gap.end > BETTER * end:
+    if verdict.label == "diverging" or gap.evals < GAP_EVALS or end <= 0 or gap.end <= 0 or gap.end > BETTER * end:
         return
     yield finding(
         f"{val_loss.name} ends at {gap.end:.4g}, below {train_loss.name} ({end:.4g}): ratio {gap.end / end:.2f}.",

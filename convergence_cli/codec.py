@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from convergence_cli.errors import SourceError
 from convergence_cli.model import (
+    LABELS,
     SCHEMA_VERSION,
+    SEVERITIES,
     Cause,
     Finding,
     Remedy,
@@ -20,8 +22,10 @@ from convergence_cli.model import (
     Verdict,
     Where,
 )
+from convergence_cli.printable import printable
 
 TOOL = "ctroubleshoot"
+Built = TypeVar("Built")
 
 
 def to_data(report: Report) -> dict[str, Any]:
@@ -57,35 +61,83 @@ def from_data(data: Any, path: str) -> Report:
     try:
         return Report(
             runs=tuple(_run(run) for run in data["runs"]),
-            errors=tuple(RunError(**error) for error in data["errors"]),
-            version=str(data["tool"]["version"]),
+            errors=tuple(_built(RunError, error) for error in data["errors"]),
+            version=_checked("str", data["tool"]["version"], "version"),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise SourceError(path, f"{path} is not a complete ctroubleshoot report ({error!r}).", hint) from error
+        raise SourceError(
+            path, f"{path} is not a complete ctroubleshoot report ({printable(repr(error))}).", hint
+        ) from error
 
 
-def _run(data: Mapping[str, Any]) -> RunReport:
-    rest = dict(data)
-    return RunReport(
-        name=rest["name"],
-        path=rest["path"],
-        format=rest["format"],
-        summary=rest["summary"],
-        verdict=Verdict(**rest["verdict"]),
-        findings=tuple(Finding(**{**item, "where": Where(**item["where"])}) for item in rest["findings"]),
-        causes=tuple(_cause(item) for item in rest["causes"]),
-        remedies=tuple(_remedy(item) for item in rest["remedies"]),
-        skipped=tuple(Skipped(**item) for item in rest["skipped"]),
-        notes=tuple(rest["notes"]),
+def _run(data: Any) -> RunReport:
+    run = _built(
+        RunReport,
+        data,
+        verdict=_built(Verdict, data["verdict"]),
+        findings=tuple(_built(Finding, item, where=_built(Where, item["where"])) for item in data["findings"]),
+        causes=tuple(_built(Cause, item) for item in data["causes"]),
+        remedies=tuple(_built(Remedy, item) for item in data["remedies"]),
+        skipped=tuple(_built(Skipped, item) for item in data["skipped"]),
     )
+    for key, kind in _SUMMARY.items():
+        if run.summary.get(key) is not None:
+            _checked(kind, run.summary[key], key)
+    for curve in run.summary.get("curves", {}).values():
+        _checked("list", _checked("Mapping[str, Any]", curve, "curves")["mean"], "mean")
+    return run
 
 
-def _cause(data: Mapping[str, Any]) -> Cause:
-    lists = {key: tuple(data.get(key, ())) for key in ("supported_by", "contradicted_by", "would_confirm")}
-    return Cause(**{**data, **lists})
+def _built(cls: type[Built], data: Any, **nested: Any) -> Built:
+    """``data`` as ``cls``: unknown keys are left out (later versions may add some), the others checked."""
+    values = {}
+    for item in fields(cls):  # type: ignore[arg-type]
+        key = item.name.rstrip("_")
+        if key in nested:
+            values[item.name] = nested[key]
+        elif key in data:
+            values[item.name] = _checked(str(item.type), data[key], key)
+    return cls(**values)
 
 
-def _remedy(data: Mapping[str, Any]) -> Remedy:
-    rest = dict(data)
-    origin = rest.pop("from", {})
-    return Remedy(**{**rest, "from_": origin, "references": tuple(rest.get("references", ()))})
+def _checked(kind: str, value: Any, key: str) -> Any:
+    if not _CHECKS[kind](value):
+        raise TypeError(f"{key}: {value!r} is not {kind}")
+    return tuple(value) if isinstance(value, list) and kind != "list" else value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+_CHECKS: Mapping[str, Callable[[Any], bool]] = {
+    "str": _is_text,
+    "str | None": lambda value: value is None or _is_text(value),
+    "float": _is_number,
+    "float | None": lambda value: value is None or _is_number(value),
+    "int | None": lambda value: value is None or isinstance(value, int),
+    "Severity": lambda value: value in SEVERITIES,
+    "Label": lambda value: value in (*LABELS, "undetermined"),
+    "tuple[str, ...]": lambda value: isinstance(value, list) and all(map(_is_text, value)),
+    "list": lambda value: isinstance(value, list),
+    "Mapping[str, Any]": lambda value: isinstance(value, dict),
+    "Mapping[str, float] | None": lambda value: (
+        value is None or (isinstance(value, dict) and all(map(_is_number, value.values())))
+    ),
+}
+_SUMMARY = {
+    "points": "float",
+    "first_step": "float",
+    "last_step": "float",
+    "x": "str",
+    "series": "Mapping[str, Any]",
+    "series_total": "float",
+    "series_read": "float",
+    "unread": "list",
+    "config": "Mapping[str, Any]",
+    "curves": "Mapping[str, Any]",
+}

@@ -16,6 +16,7 @@ from convergence_cli.model import Report
 from convergence_cli.printable import printable
 
 MAX_BYTES = 256 << 20
+HINT = "Write one with: ctroubleshoot analyze RUN --format json --output report.json"
 
 
 def command(
@@ -41,23 +42,26 @@ def command(
         exit_zero=exit_zero,
         color=color,
     )
-    return answer(load(saved), settings, quiet=quiet, verbose=verbose)
+    try:
+        return answer(load(saved), settings, quiet=quiet, verbose=verbose)
+    except RecursionError as error:
+        shown = printable(saved)
+        raise SourceError(shown, f"{shown} is nested too deeply to be a report.", HINT) from error
 
 
 def load(path: str) -> Report:
     """The report in the JSON file ``path`` (``-``: standard input). Raises ``SourceError``."""
     shown = "<stdin>" if path == "-" else printable(path)
-    hint = "Write one with: ctroubleshoot analyze RUN --format json --output report.json"
     try:
         raw = _read(path)
         if len(raw) > MAX_BYTES:
-            raise SourceError(shown, f"{shown} is larger than a report can be.", hint)
+            raise SourceError(shown, f"{shown} is larger than a report can be.", HINT)
         data = json.loads(raw)
     except OSError as error:
         message = f"{shown} cannot be read: {error.strerror or error}."
         raise SourceError(shown, message, "Check the path and its permissions.") from error
     except (ValueError, RecursionError) as error:
-        raise SourceError(shown, f"{shown} is not JSON: {printable(error)}.", hint) from error
+        raise SourceError(shown, f"{shown} is not JSON: {printable(error)}.", HINT) from error
     return from_data(data, shown)
 
 

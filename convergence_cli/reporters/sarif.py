@@ -85,5 +85,5 @@ def _notification(error: RunError) -> dict[str, Any]:
 
 
 def _location(path: str, line: int) -> dict[str, Any]:
-    uri = quote(PurePath(path).as_posix().encode("utf-8", "surrogateescape"), safe="/.")
+    uri = quote(PurePath(path).as_posix().encode("utf-8", "surrogatepass"), safe="/.")
     return {"physicalLocation": {"artifactLocation": {"uri": uri}, "region": {"startLine": max(line, 1)}}}

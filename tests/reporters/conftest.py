@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 
 from convergence_cli.model import (
@@ -120,19 +122,29 @@ def healthy() -> RunReport:
             "series_read": 1,
             "unread": [],
             "config": {},
-            "curves": {
-                "train_loss": {"step": [1, 2, 3, 4, 5, 6], "low": losses, "high": losses, "mean": losses}
-            },
+            "curves": {"train_loss": {"step": [1, 2, 3, 4, 5, 6], "low": losses, "high": losses, "mean": losses}},
         },
-        verdict=Verdict(
-            "converging", 0.94, "still-improving", "The loss fell from 2 to 0.25 and still falls."
-        ),
+        verdict=Verdict("converging", 0.94, "still-improving", "The loss fell from 2 to 0.25 and still falls."),
     )
 
 
 @pytest.fixture
 def world(diverging: RunReport, healthy: RunReport) -> Report:
-    error = RunError(
-        "runs/notes.bin", "runs/notes.bin is not a log that any reader knows.", "Pass --pattern."
-    )
+    error = RunError("runs/notes.bin", "runs/notes.bin is not a log that any reader knows.", "Pass --pattern.")
     return Report((diverging, healthy), (error,), "0.1.0")
+
+
+@dataclass(frozen=True)
+class Page:
+    """A rule's page, as reporters see it."""
+
+    code: str = "LC999"
+    name: str = "quiet-rule"
+    severity: str = "error"
+    summary: str = "One line."
+    doc: str = "The whole page."
+
+
+@pytest.fixture
+def page() -> Page:
+    return Page()

@@ -121,17 +121,22 @@ def _value(parts: _Parts, start: int, stop: int) -> None:
     if plugin == b"hparams":
         if content is not None:
             parts.hparams.append(content)
-        return
+    elif plugin == b"text":
+        # Its tag stays part of the shape: every text is looked at.
+        if held is not None and held[:2] == (8, BYTES):
+            _texts(parts, data[slice(*tag)].decode("utf-8", "replace"), held[2], held[3])
+    else:
+        parts.free(*tag)
+        _number(parts, tag, held)
+
+
+def _number(parts: _Parts, tag: tuple[int, int], held: tuple[int, int, int, int] | None) -> None:
+    """Note the scalar, if the value of the Summary.Value is one: (field number, wire type, start, stop)."""
     field = None
     if held is not None and held[:2] == (2, FIXED32):
         field = Field(held[2], held[3], "<f4")
     elif held is not None and held[:2] == (8, BYTES):
         field = _tensor(parts, held[2], held[3])
-        if plugin == b"text":
-            _texts(parts, data[slice(*tag)].decode("utf-8", "replace"), held[2], held[3])
-    # The tag of a text stays part of the shape: the text is kept with the first event of that shape.
-    if plugin != b"text":
-        parts.free(*tag)
     if field is not None:
         parts.tags.append(tag)
         parts.values.append(field)

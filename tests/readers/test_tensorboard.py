@@ -194,6 +194,21 @@ def many_tags_of_one_length() -> Iterator[Event]:
             yield scalar(f"layer_{number:04}/norm", step, number / 3)
 
 
+def long_names_of_one_length() -> Iterator[Event]:
+    rng = random.Random(11)
+    names = ["".join(rng.choices("abcdefghij", k=20)) for _ in range(50)]
+    for step in range(1, 20):
+        for name in names:
+            yield scalar(name, step, rng.random())
+
+
+def many_shapes_of_one_length() -> Iterator[Event]:
+    for step in range(1, 101):
+        # A field that TensorBoard does not know, with another number each time.
+        unknown = bytes([0x80 | step % 16 << 3, 1 + step // 16, 7])
+        yield event_pb2.Event.FromString(scalar("loss", step, step / 9).SerializeToString() + unknown)
+
+
 @pytest.mark.parametrize(
     "events",
     [
@@ -203,6 +218,8 @@ def many_tags_of_one_length() -> Iterator[Event]:
         awkward_numbers,
         tensors,
         many_tags_of_one_length,
+        long_names_of_one_length,
+        many_shapes_of_one_length,
     ],
 )
 def test_every_value_is_the_one_that_the_plain_walk_and_tensorboard_read(
@@ -455,3 +472,23 @@ def test_a_damaged_payload_with_a_right_checksum_raises_nothing(data: st.DataObj
         changed[place] = data.draw(st.integers(0, 255))
         broken.append(frame(bytes(changed)))
     run_of(b"".join(broken))
+
+
+@given(st.randoms(use_true_random=False))
+@settings(deadline=None, max_examples=30)
+def test_reading_as_columns_is_reading_one_by_one(rng: random.Random) -> None:
+    """Damaged copies share a length and part of their shape: none may be read by another's layout."""
+    events = [event.SerializeToString() for event in (*SMALL, *list(tensors())[:12])]
+    payloads = []
+    for _ in range(150):
+        changed = bytearray(rng.choice(events))
+        for _ in range(rng.randrange(3)):
+            changed[rng.randrange(len(changed))] = rng.choice((rng.randrange(256), 0x80, 0x0A, 0x42, 1, 8))
+        payloads.append(frame(bytes(changed)))
+    data = b"".join(payloads)
+    columns = run_of(data)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tensorboard, "_MAX_ROUNDS", 0)
+        single = run_of(data)
+    assert columns.notes == single.notes
+    same(points(columns), points(single))

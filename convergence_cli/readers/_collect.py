@@ -124,8 +124,10 @@ class Collector:
             column = columns.get(key)
             if column is None and key not in series.parts:
                 continue
-            kept = series.parts.setdefault(key, [np.full(series.total, np.nan)] if series.total else [])
-            kept.append(np.full(count, np.nan) if column is None else np.asarray(column, dtype=np.float64))
+            kept = series.parts.setdefault(key, [])
+            if not kept and series.total:
+                kept.append(np.full(series.total, np.nan))
+            kept.append(np.broadcast_to(np.nan, count) if column is None else np.asarray(column, dtype=np.float64))
         series.pending += count
         series.total += count
         if series.total > KEPT_POINTS and series.pending >= KEPT_POINTS:

@@ -37,8 +37,9 @@ def parse_block(block: bytes, width: int, delimiter: str, decimal: str) -> list[
     That is: NUL bytes, remarks, blank lines, open quotes, rows that are too long, undecodable
     bytes, and rows without any number (which may be a second header).
     """
-    if delimiter in ("", "|") or b"\0" in block or b"\n#" in block or block.count(b'"') % 2:
+    if delimiter in ("", "|") or b"\0" in block or b"#" in block or (b'"' in block and block.count(b'"') % 2):
         return None
+    line_ends = np.count_nonzero(np.frombuffer(block, dtype=np.uint8) == ord("\n"))
     import pandas as pd
 
     try:
@@ -59,7 +60,7 @@ def parse_block(block: bytes, width: int, delimiter: str, decimal: str) -> list[
         )
     except (ValueError, OverflowError, pd.errors.ParserWarning):
         return None
-    if len(frame) != block.count(b"\n") or not frame[width].isna().all():
+    if len(frame) != line_ends or not frame[width].isna().all():
         return None
     columns = [_column(frame[index], decimal) for index in range(width)]
     masks = [column.present for column in columns if column.present is not None]

@@ -25,7 +25,7 @@ FORMAT = "csv"
 # Below this, importing pandas costs more than it saves.
 BIG_BYTES = 12 << 20
 _SMALL_BLOCK = 1 << 20
-_BIG_BLOCK = 8 << 20
+_BIG_BLOCK = 4 << 20
 _LOOKED_AT = 1 << 18
 
 

@@ -47,6 +47,7 @@ class Source:
         spool = tempfile.TemporaryFile()  # noqa: SIM115
         while block := stream.read(BLOCK_BYTES):
             spool.write(block)
+        spool.flush()
         return cls(Path(shown), shown, stream=spool)
 
     @cached_property
@@ -127,9 +128,7 @@ class Source:
             return handle
         try:
             # Non-blocking, so that a FIFO swapped in after discovery cannot hang the open.
-            descriptor = os.open(
-                self.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-            )
+            descriptor = os.open(self.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         except OSError as error:
             raise self.error(
                 f"cannot be opened: {error.strerror or error}.", "Check the path and its permissions."
@@ -153,9 +152,7 @@ def parse_json(source: Source, data: bytes) -> Any:
     try:
         return json.loads(data)
     except RecursionError as error:
-        raise source.error(
-            "is nested too deeply to be a log.", "Check that this is the file you meant."
-        ) from error
+        raise source.error("is nested too deeply to be a log.", "Check that this is the file you meant.") from error
     except ValueError as error:
         raise source.error(
             f"is not valid JSON: {printable(error)}.", "Check that it was written completely."

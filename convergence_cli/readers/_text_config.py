@@ -42,7 +42,9 @@ CANONICAL = {
 }
 _TEXTUAL = frozenset({"optimizer", "lr_schedule"})
 _VALUE = r"([-+]?[\w.]{1,40}(?:[eE]-?\d+)?|\"[^\"]{0,60}\"|'[^']{0,60}')"
-_LINE = re.compile(rf"^\s*(?:--)?([A-Za-z][\w-]{{0,40}})(?:\s?\.{{3,60}}\s?|\s*[:=]\s*){_VALUE},?\s*(?:#.*)?$")
+_LINE = re.compile(
+    rf"^\s*(?:--|Overriding: )?([A-Za-z][\w-]{{0,40}})(?:\s?\.{{3,60}}\s?|\s*[:=]\s*){_VALUE},?\s*(?:#.*)?$"
+)
 _DUMP = re.compile(r"(?:Namespace|Config|Arguments|Params|args|config|hparams)\b", re.IGNORECASE)
 _PAIR = re.compile(rf"(?<![\w.])[\"']?([A-Za-z][\w-]{{0,40}})[\"']?\s?[:=]\s?{_VALUE}")
 

@@ -12,9 +12,7 @@ from convergence_cli.readers._text_words import EPOCHS, STEP_RANK, is_metric
 _NUMBER = r"[-+]?(?:\d[\d.]*(?:[eE][-+]?\d+)?|nan|inf)"
 _TESTING = re.compile(r"^\s*Iteration (\d{1,15}), Testing net")
 _OUTPUT = re.compile(rf"^\s*(Train|Test) net output #\d+: ([^=]{{1,120}}) = ({_NUMBER})")
-_DARKNET = re.compile(
-    rf"^\s*(\d{{1,15}}): ({_NUMBER}), ({_NUMBER}) avg(?: loss)?, ({_NUMBER}) rate", re.IGNORECASE
-)
+_DARKNET = re.compile(rf"^\s*(\d{{1,15}}): ({_NUMBER}), ({_NUMBER}) avg(?: loss)?, ({_NUMBER}) rate", re.IGNORECASE)
 _KERAS = re.compile(r"^\s*(\d{1,15})/(\d{1,15})\s+(?:\[[=>.\s-]{0,200}\]\s|[━╸╺\s]{1,200}\S|- )")
 _CELL_NUMBER = re.compile(rf"^{_NUMBER}%?$", re.IGNORECASE)
 _OF_TOTAL = re.compile(r"^(\d{1,15})/(\d{1,15})$")

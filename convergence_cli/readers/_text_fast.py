@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 SAMPLE = 256
 SHORTEST = 128
-PIECE = 1 << 22
+PIECE = 1 << 19
 _NUMERIC = b"0123456789+-.eEnNaAiIfF"
 _JSON_NUMERIC = b"0123456789+-.eE"
 
@@ -142,7 +142,7 @@ def parse(block: bytes, count: int, skeleton: Skeleton) -> FloatArray | None:
     window = MAX_LINE // 2
     if any(block.find(b"\n", at, at + window) < 0 for at in range(0, len(block) - window, window)):
         return None
-    body = b"\n" + block[: len(block) - len(skeleton.last)]
+    body = skeleton.last + block[: len(block) - len(skeleton.last)]
     numbers = _as_json(body, skeleton)
     if numbers is None:
         numbers = _as_floats(body, skeleton)
@@ -192,9 +192,7 @@ def _add(log: LogReader, numbers: FloatArray, form: Template) -> bool:
     if not log.runs.takes_columns(float(step[0])):
         return False
     line = np.arange(log.line + 1, log.line + 1 + len(step), dtype=np.float64)
-    log.runs.add_columns(
-        step, {name: np.ascontiguousarray(numbers[:, index]) for name, index, _ in form.pairs}, line
-    )
+    log.runs.add_columns(step, {name: np.ascontiguousarray(numbers[:, index]) for name, index, _ in form.pairs}, line)
     log.line += len(step)
     return True
 

@@ -116,6 +116,9 @@ def template(gaps: Sequence[str]) -> Template | None:
         if (_UNIT.match(after) and not after.startswith("%|")) or len(key.split()) > 5 or is_junk(key):
             continue
         metric = is_metric(key)
+        if has_total and tied and not metric and not _triple(gaps, index):
+            bare.append(index)
+            continue
         if not metric and _POSITION.search(key):
             continue
         if not tied and not (metric and is_metric(key.split()[-1]) and len(key.split()) <= 3):
@@ -160,9 +163,7 @@ def _assembled(
     for pair in pairs:
         if pair[1] not in (step, epoch):
             names.setdefault(pair[0], pair)
-    return Template(
-        tuple(gaps), tuple(names.values()), step, epoch, total, unnamed, not evidence, not names
-    )
+    return Template(tuple(gaps), tuple(names.values()), step, epoch, total, unnamed, not evidence, not names)
 
 
 def _is_total(after: str, index: int, count: int) -> bool:

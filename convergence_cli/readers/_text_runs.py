@@ -120,16 +120,16 @@ class Assembler:
             return
         self._add(record, record.step, record.epoch, line, rank)
 
-    def _add(
-        self, record: Record, step: float | None, epoch: float | None, line: int, rank: int | None
-    ) -> None:
+    def _add(self, record: Record, step: float | None, epoch: float | None, line: int, rank: int | None) -> None:
         run = self.run
         values = self._of_first_rank(record.values, rank)
         if not values:
             return
         if (step is not None or epoch is not None) and run.axis == "row" and run.points == len(run.traces):
             # Values named once, before the first step, are settings (average_loss: 20), not measurements.
-            self.run = run = _Open(Collector(file=self._path), config=run.config, epoch=run.epoch, base=run.base)
+            config = {**run.config, **self._pending_config}
+            self.run = run = _Open(Collector(file=self._path), config=config, epoch=run.epoch, base=run.base)
+            self._pending_config = {}
         at = self._global(step, epoch, record)
         placed = at if at is not None else self._stepless(epoch, values)
         if self._begins_anew(values, placed):
@@ -251,7 +251,7 @@ class Assembler:
         trace = self.run.traces.get(name)
         if trace is None or trace.last_step != step or self.run.axis == "row":
             return False
-        return trace.last_value == value or (trace.last_value != trace.last_value and value != value)
+        return trace.last_value == value or bool(np.isnan(trace.last_value) and np.isnan(value))
 
     def _begins_anew(self, values: Mapping[str, float], step: float) -> bool:
         """Whether a record that goes back to the start belongs to another run.
@@ -287,9 +287,7 @@ class Assembler:
             name = self._name if number == 1 else f"{self._name}#{number}"
             several = (f"the file holds {len(opened)} runs; this is number {number}",) if len(opened) > 1 else ()
             curves = run.collector.curves()
-            runs.append(
-                Run(name, self._path, self.form, curves, run.config, (*several, *run.notes, *notes))
-            )
+            runs.append(Run(name, self._path, self.form, curves, run.config, (*several, *run.notes, *notes)))
         return runs
 
 

@@ -26,7 +26,40 @@ STEP_RANK = {
 SINGULAR_STEPS = frozenset({"global_step", "global step", "step", "iteration", "iter"})
 EPOCHS = frozenset({"epoch", "ep"})
 _MAY_PRECEDE = frozenset(
-    ["at", "train", "training", "trainer", "test", "testing", "val", "valid", "validation", "eval", "evaluation", "global", "current", "end", "of", "after", "loss", "results", "result", "for", "epoch", "model", "-", "iter", "on", "info", "debug", "the", "in", "start", "begin", "starting"]
+    [
+        "at",
+        "train",
+        "training",
+        "trainer",
+        "test",
+        "testing",
+        "val",
+        "valid",
+        "validation",
+        "eval",
+        "evaluation",
+        "global",
+        "current",
+        "end",
+        "of",
+        "after",
+        "loss",
+        "results",
+        "result",
+        "for",
+        "epoch",
+        "model",
+        "-",
+        "iter",
+        "on",
+        "info",
+        "debug",
+        "the",
+        "in",
+        "start",
+        "begin",
+        "starting",
+    ]
 )
 _CONTEXTS = {
     "train": "train",
@@ -43,9 +76,7 @@ _CONTEXTS = {
 _ALTERNATIVES = "train|training|val|valid|validation|dev|test|testing|eval|evaluation"
 CONTEXT = re.compile(rf"(?<![\w/.@-])({_ALTERNATIVES})(?![\w/.@'-])", re.IGNORECASE)
 OWN_CONTEXT = re.compile(rf"^(?:{_ALTERNATIVES})(?=[_/. -])", re.IGNORECASE)
-PHASE = re.compile(
-    rf"^[\W_]*({_ALTERNATIVES})(?: (?:set|phase|results?|metrics?|epoch))?[\W_]*$", re.IGNORECASE
-)
+PHASE = re.compile(rf"^[\W_]*({_ALTERNATIVES})(?: (?:set|phase|results?|metrics?|epoch))?[\W_]*$", re.IGNORECASE)
 _METRIC = re.compile(
     r"loss|accura|perplexity|logloss|entropy"
     r"|(?<![a-z])(?:acc|nll|ppl|xent|cost|err|error|mse|mae|rmse|mape|bleu|f1|auc|map|miou|iou|dice|reward|"
@@ -62,9 +93,7 @@ _JUNK = re.compile(
     r"duration|runtime|throughput|samples/s|tflops|mfu|img/s|max_mem|batch_time|data_time|train_time|step_avg|"
     r"pid|port|v_num|cuda|device|rank|world.size)(?![a-z])|\.(?:py|cpp|cc|cu|h|go)$|per.second|per.sec"
 )
-_NO_CONTEXT = re.compile(
-    r"(?<![a-z])(?:lr|learning.?rate|time|step|epoch|best|grad.?norm|gnorm|wd|momentum)(?![a-z])"
-)
+_NO_CONTEXT = re.compile(r"(?<![a-z])(?:lr|learning.?rate|time|step|epoch|best|grad.?norm|gnorm|wd|momentum)(?![a-z])")
 _WRAPPER = re.compile(r"(?:tensor|array|Array|(?:np\.)?float\d*)\(\s*\[?\s*$")
 _POSSESSIVE = re.compile(r"^(\w{1,60})'s (.+)$")
 _UNIT = re.compile(r"\s*\([^()]{0,40}\)$")
@@ -101,11 +130,7 @@ def key_before(gap: str) -> tuple[str, bool]:
         return "", False
     if text.endswith(")"):
         text = _UNIT.sub("", text)
-    last = None
-    for last in _DELIMITER.finditer(text):
-        pass
-    if last is not None:
-        text = text[last.end() :]
+    text = text[max((found.end() for found in _DELIMITER.finditer(text)), default=0) :]
     text = _LEADING.sub("", text).rstrip(" .-'")
     return text, tied
 

@@ -24,7 +24,42 @@ if TYPE_CHECKING:
 FORMAT = "text"
 PATTERN_LINE = 4096
 _JSON_START = re.compile(rb"\s*(?:\{\s*(?:\"|\}|$)|\[\s*(?:[\[{\"\]]|$))")
-_NOT_LOGS = [".py", ".pyi", ".ipynb", ".md", ".rst", ".html", ".htm", ".xml", ".json", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".css", ".js", ".ts", ".c", ".cc", ".cpp", ".cu", ".h", ".hpp", ".rs", ".go", ".java", ".sh", ".tex", ".bib", ".svg", ".prototxt", ".lock", ".patch", ".diff"]
+_NOT_LOGS = [
+    ".py",
+    ".pyi",
+    ".ipynb",
+    ".md",
+    ".rst",
+    ".html",
+    ".htm",
+    ".xml",
+    ".json",
+    ".yaml",
+    ".yml",
+    ".toml",
+    ".ini",
+    ".cfg",
+    ".css",
+    ".js",
+    ".ts",
+    ".c",
+    ".cc",
+    ".cpp",
+    ".cu",
+    ".h",
+    ".hpp",
+    ".rs",
+    ".go",
+    ".java",
+    ".sh",
+    ".tex",
+    ".bib",
+    ".svg",
+    ".prototxt",
+    ".lock",
+    ".patch",
+    ".diff",
+]
 _HINT = "Give a log with lines such as 'step 10 loss 2.31', or say how to read it with --pattern."
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convergence_cli.features.robust import median
+
 if TYPE_CHECKING:
     from convergence_cli.features.shape import Shape
 
@@ -37,11 +39,12 @@ def power_law_of(shape: Shape) -> PowerLaw | None:
     if n < 8:
         return None
     t = step - step[0]
-    gap = float(np.median(np.diff(t)))
+    gap = median(np.diff(t))
     if gap <= 0:
         return None
     t = t + gap
     skip = n // 10
+    lowest = float(y.min())
     t, y = t[skip:], y[skip:]
     best: tuple[float, float, float, float] | None = None
     for exponent in EXPONENTS:
@@ -52,6 +55,9 @@ def power_law_of(shape: Shape) -> PowerLaw | None:
             continue
         scale = float(centred @ (y - y.mean())) / denominator
         floor = float(y.mean() - scale * basis.mean())
+        if floor < 0 < lowest:
+            # A loss that has been positive so far is not extrapolated below zero.
+            floor, scale = 0.0, float(basis @ y) / float(basis @ basis)
         error = float(np.std(y - floor - scale * basis))
         if scale > 0 and (best is None or error < best[0]):
             best = (error, floor, scale, float(exponent))

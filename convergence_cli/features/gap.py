@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convergence_cli.features.robust import kendall_z, noise_std, running_median
+from convergence_cli.features.robust import kendall_z, median, noise_std, running_median
 
 if TYPE_CHECKING:
     from convergence_cli.features.shape import Shape
@@ -58,7 +58,7 @@ def gap_of(train: Shape | None, val: Shape) -> Gap:
     best_index = int(np.argmin(smooth))
     best = float(smooth[best_index])
     tail = max(3, n // 10) if n >= MIN_EVALS else 1
-    end = float(np.median(y[-tail:]))
+    end = median(y[-tail:])
     # Noise of the settled part: the first steep fall would pass for noise.
     settled = y[min(best_index, n // 2) :] if n - min(best_index, n // 2) >= 5 else y
     noise = noise_std(settled)
@@ -97,8 +97,8 @@ def _train_fall(train: Shape | None, since: float, until: float) -> float | None
     if not len(later):
         return None
     few = max(1, min(len(before), len(y) // 20 + 1)) if len(before) else 1
-    then = float(np.median(before[-few:])) if len(before) else float(y[0])
-    now = float(np.median(later[-max(1, min(len(later), len(y) // 10 + 1)) :]))
+    then = median(before[-few:]) if len(before) else float(y[0])
+    now = float(median(later[-max(1, min(len(later), len(y) // 10 + 1)) :]))
     scale = max(abs(then), abs(now), _TINY)
     return (then - now) / scale
 
@@ -108,4 +108,4 @@ def _gap_at(train: Shape | None, steps: FloatArray, values: FloatArray) -> float
         return None
     if train.view.step[-1] < steps[0] or train.view.step[0] > steps[-1]:
         return None
-    return float(np.median(values - np.interp(steps, train.view.step, train.smooth)))
+    return median(values - np.interp(steps, train.view.step, train.smooth))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convergence_cli.features.robust import kendall_z, running_median
+from convergence_cli.features.robust import kendall_z, median, running_median
 from convergence_cli.features.view import NonFinite, nonfinite_of, view_of
 
 if TYPE_CHECKING:
@@ -54,13 +54,13 @@ def grad_norm_of(curve: Curve) -> GradNorm | None:
     p50, p90, p99 = (float(q) for q in np.percentile(values, [50, 90, 99]))
     smooth = running_median(y, max(3, n // 10))
     low_index = int(np.argmin(smooth))
-    end = float(np.median(y[-max(n // 10, 1) :]))
+    end = median(y[-max(n // 10, 1) :])
     peak_index = int(np.argmax(view.high))
     return GradNorm(
         points=curve.points,
         nonfinite=nonfinite_of(curve),
-        early=float(np.median(y[: max(n // 10, 1)])),
-        typical=float(np.median(y)),
+        early=median(y[: max(n // 10, 1)]),
+        typical=median(y),
         end=end,
         low=float(smooth[low_index]),
         low_step=float(view.step[low_index]),

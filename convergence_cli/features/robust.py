@@ -14,11 +14,20 @@ if TYPE_CHECKING:
 MAD_TO_STD = 1.4826
 
 
+def median(values: FloatArray) -> float:
+    """Median of at least one finite value. ``numpy.median`` imports ``numpy.ma``, which costs 30 ms."""
+    middle = len(values) // 2
+    if len(values) % 2:
+        return float(np.partition(values, middle)[middle])
+    pair = np.partition(values, (middle - 1, middle))
+    return float((pair[middle - 1] + pair[middle]) / 2)
+
+
 def mad_std(values: FloatArray) -> float:
     """Standard deviation by the median absolute deviation (Hampel 1974); 0 for fewer than 2 values."""
     if len(values) < 2:
         return 0.0
-    return float(MAD_TO_STD * np.median(np.abs(values - np.median(values))))
+    return MAD_TO_STD * median(np.abs(values - median(values)))
 
 
 def noise_std(values: FloatArray) -> float:
@@ -31,9 +40,9 @@ def noise_std(values: FloatArray) -> float:
     if len(values) < 3:
         return 0.0
     if len(values) < 5:
-        return float(np.median(np.abs(np.diff(values))) * MAD_TO_STD / math.sqrt(2))
+        return median(np.abs(np.diff(values))) * MAD_TO_STD / math.sqrt(2)
     residuals = (values[:-2] + values[2:]) / 2 - values[1:-1]
-    return float(MAD_TO_STD * np.median(np.abs(residuals)) / math.sqrt(1.5))
+    return MAD_TO_STD * median(np.abs(residuals)) / math.sqrt(1.5)
 
 
 def running_median(values: FloatArray, width: int) -> FloatArray:
@@ -42,9 +51,9 @@ def running_median(values: FloatArray, width: int) -> FloatArray:
     if width < 3:
         return values
     half = width // 2
-    inner = np.median(np.lib.stride_tricks.sliding_window_view(values, width), axis=1)
-    head = [np.median(values[: i + half + 1]) for i in range(half)]
-    tail = [np.median(values[len(values) - half - i - 1 :]) for i in range(half - 1, -1, -1)]
+    inner = np.sort(np.lib.stride_tricks.sliding_window_view(values, width), axis=1)[:, half]
+    head = [median(values[: i + half + 1]) for i in range(half)]
+    tail = [median(values[len(values) - half - i - 1 :]) for i in range(half - 1, -1, -1)]
     return np.concatenate([head, inner, tail])
 
 
@@ -72,7 +81,7 @@ def theil_sen(x: FloatArray, y: FloatArray) -> float:
     keep = run != 0
     if not keep.any():
         return 0.0
-    return float(np.median((y[second] - y[first])[keep] / run[keep]))
+    return median((y[second] - y[first])[keep] / run[keep])
 
 
 def shift_z(before: FloatArray, after: FloatArray) -> float:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from convergence_cli.features.robust import median
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
@@ -72,7 +74,7 @@ def _joined(curve: Curve, given: list[Kind]) -> Stitched:
         if kind == "resumed":
             kept = kept[step[kept] < step[start]]
         elif kind == "counter-reset":
-            gap = float(np.median(np.diff(step[index]))) if len(index) > 1 else 1.0
+            gap = median(np.diff(step[index])) if len(index) > 1 else 1.0
             step[start:] += last + gap - step[start]
         elif end - start >= _MIN_FRESH or end < len(step):
             kept = kept[:0]
@@ -94,8 +96,8 @@ def _kind(step: FloatArray, value: FloatArray, kept: IndexArray, index: IndexArr
     if not len(before) or not len(fresh):
         return "fresh"
     few = max(1, min(3, len(before) // 3))
-    first, last = np.median(before[:few]), np.median(before[-few:])
-    again = np.median(fresh[: max(1, min(2, len(fresh)))])
+    first, last = median(before[:few]), median(before[-few:])
+    again = median(fresh[: max(1, min(2, len(fresh)))])
     return "counter-reset" if abs(again - last) < abs(again - first) else "fresh"
 
 

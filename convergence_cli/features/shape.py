@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convergence_cli.features.robust import kendall_z, noise_std, running_median, shift_z
+from convergence_cli.features.robust import kendall_z, median, noise_std, running_median, shift_z
 from convergence_cli.features.view import NonFinite, View, nonfinite_of, view_of
 
 if TYPE_CHECKING:
@@ -23,12 +23,13 @@ class Shape:
 
     ``start``, ``best``, ``end``: robust levels of the first points, of the lowest smoothed stretch and of
     the last tenth. ``body``: the level after the first tenth. ``noise``: standard deviation of the grouped
-    means about a smooth curve; ``late_noise`` the same over the second half. ``drop`` is start - best,
-    ``rise`` is end - best. ``late_z`` is the Mann-Kendall deviate over the last third, ``body_z`` from the
-    first tenth on, ``fall_z`` over the whole curve. ``never_below``: nine tenths of all groups lie above the very first
-    point (less 7 %), and the last third lies beyond 1.5 times it. ``above_start`` is the share of the last third that
-    lies above the start.
-    ``resolution`` is the smallest drop, as a share of the start, that the noise would let be seen. ``tail_jump`` is how many of the last points lie beyond everything before by more than the drop.
+    means about a smooth curve; ``late_noise`` the same over the second half. ``late_z`` is the Mann-Kendall
+    deviate over the last third, ``body_z`` from the first tenth on, ``fall_z`` over the whole curve.
+    ``drop_z`` and ``rise_z`` are the drop to the end and the rise from the best in standard errors.
+    ``never_below``: nine tenths of all groups lie above the very first point (less 7 %), and the last third
+    beyond 1.5 times it. ``resolution``: the smallest drop, as a share of the start, that the noise would let
+    be seen. ``above_start``: the share of the last third that lies above the start. ``tail_jump``: how many
+    of the last points lie beyond everything before by more than the drop.
     """
 
     view: View
@@ -99,11 +100,11 @@ def shape_of(curve: Curve) -> Shape | None:
     third = max(n // 3, min(n, 3))
     width = max(3, n // 20)
     smooth = running_median(y, width) if n >= 5 else y
-    start = float(np.median(y[:few])) if n >= 20 else float(y[0])
+    start = median(y[:few]) if n >= 20 else float(y[0])
     best_index = int(np.argmin(smooth))
-    end = float(np.median(y[-tail:]))
+    end = median(y[-tail:])
     skip = n // 10
-    body = float(np.median(y[skip : skip + max(few, n // 10)]))
+    body = median(y[skip : skip + max(few, n // 10)])
     noise, late_noise = noise_std(y), noise_std(y[n // 2 :])
     best = min(float(smooth[best_index]), end)
     near = y[max(best_index - tail, 0) : best_index + tail + 1]
@@ -125,10 +126,10 @@ def shape_of(curve: Curve) -> Shape | None:
         fall_z=kendall_z(y),
         never_below=_never_below(y, third),
         resolution=3 * noise * math.sqrt(1.57 * 2 / third) / max(abs(start), _TINY),
-        rise_z=min((end - float(np.median(near))) / (sigma * math.sqrt(1.57 * (1 / tail + 1 / len(near)))), 1e6),
+        rise_z=min((end - median(near)) / (sigma * math.sqrt(1.57 * (1 / tail + 1 / len(near)))), 1e6),
         above_start=float((y[-third:] > start).mean()),
         tail_jump=_tail_jump(curve, view, start, best),
-        late_change=(float(np.median(smooth[-third:][: max(third // 4, 1)])) - end),
+        late_change=(median(smooth[-third:][: max(third // 4, 1)]) - end),
         smooth=smooth,
         best_index=best_index,
     )
@@ -142,9 +143,9 @@ def _drop_z(y: FloatArray, third: int, noise: float) -> float:
     """The surer of two views of 'the last third lies below the first': by rank and by size over noise."""
     first, last = y[:third], y[-third:]
     ranked = -shift_z(first, last)
-    sized = float(np.median(first) - np.median(last)) / (noise * math.sqrt(1.57 * 2 / third))
+    sized = float(median(first) - median(last)) / (noise * math.sqrt(1.57 * 2 / third))
     # A loss that falls within its first points and then rests: the first point alone against the end.
-    at_once = float(y[0] - np.median(last)) / (noise * math.sqrt(1 + 1.57 / third))
+    at_once = float(y[0] - median(last)) / (noise * math.sqrt(1 + 1.57 / third))
     by_thirds = min(max(ranked, 0.0) * 1.5, max(sized, 0.0)) if third >= 3 else max(sized, 0.0)
     return min(max(by_thirds, at_once, 0.0), 1e6)
 
@@ -152,7 +153,7 @@ def _drop_z(y: FloatArray, third: int, noise: float) -> float:
 def _never_below(y: FloatArray, third: int) -> bool:
     if len(y) < 6 or y[0] <= 0:
         return False
-    return bool(np.percentile(y[1:], 10) > 0.93 * y[0] and np.median(y[-third:]) > 1.5 * y[0])
+    return bool(np.percentile(y[1:], 10) > 0.93 * y[0] and median(y[-third:]) > 1.5 * y[0])
 
 
 def _tail_jump(curve: Curve, view: View, start: float, best: float) -> int:

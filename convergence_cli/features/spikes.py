@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convergence_cli.features.robust import mad_std, running_median
+from convergence_cli.features.robust import mad_std, median, running_median
 
 if TYPE_CHECKING:
     from convergence_cli.features.view import View
@@ -72,9 +72,9 @@ def spikes_of(view: View, start: float) -> tuple[Spike, ...]:
 
 
 def _spike(view: View, trend: FloatArray, index: int, start: float, z: float, spread: float) -> Spike:
-    before = float(np.median(view.mean[max(index - 8, 0) : index]))
+    before = median(view.mean[max(index - 8, 0) : index])
     later = view.mean[index + 1 :]
-    after = float(np.median(later[-max(len(later) // 3, 1) :])) if len(later) else float(view.mean[index])
+    after = median(later[-max(len(later) // 3, 1) :]) if len(later) else float(view.mean[index])
     back = np.flatnonzero(later <= before + 3 * spread)
     drop = max(start - before, 0.05 * abs(before), 1e-300)
     return Spike(

@@ -31,6 +31,7 @@ READERS = (
     "text",
 )
 CERTAIN = 0.1
+SURE = 0.75
 
 
 class Reader(Protocol):
@@ -54,6 +55,13 @@ def reader(name: str) -> Reader:
 
 def best_reader(source: Source) -> Reader | None:
     """The reader that is surest of the bytes, or None where none recognises them."""
-    scores = [(module.sniff(source), module) for module in map(reader, READERS)]
-    score, module = max(scores, key=lambda pair: pair[0])
-    return module if score >= CERTAIN else None
+    best: tuple[float, Reader | None] = (CERTAIN, None)
+    for name in READERS:
+        module = reader(name)
+        score = module.sniff(source)
+        if score > best[0]:
+            best = (score, module)
+        if score >= SURE:
+            # The readers are ordered from strict to lax, and the last ones take time to import.
+            break
+    return best[1]

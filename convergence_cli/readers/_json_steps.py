@@ -21,6 +21,8 @@ STEP_KEYS = (
 _TIME_KEYS = ("_timestamp", "timestamp", "wall_time", "_runtime", "time_total_s")
 _COMMON = 0.5
 _MAX_EPOCHS = 1 << 16
+# Beyond it, adding to a step would lose the step: such a number is no count.
+_LONGEST_EPOCH = 1e12
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +176,8 @@ class Placing:
         elif epoch > inside.epoch and (self.per_epoch or (again and epoch.is_integer())):
             self.started.setdefault(inside.epoch, self.offset)
             self.per_epoch = True
-            self.offset += (inside.last - at + inside.spacing) * (epoch - inside.epoch)
+            length = (inside.last - at + inside.spacing) * (epoch - inside.epoch)
+            self.offset += length if 0 < length < _LONGEST_EPOCH else 0.0
             self.inside = _Epoch(epoch, at, inside.spacing)
             if len(self.started) < _MAX_EPOCHS:
                 self.started[epoch] = self.offset

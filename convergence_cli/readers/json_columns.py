@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 FORMAT = "json"
 _METRIC = re.compile(r"(?i)loss|acc|err|reward|perplexity|ppl|auc|rmse|mae|mse|f1|nll|metric|return|iou|bleu|map\b")
 _NUMERIC_LIST = re.compile(rb'"([^"\n]{1,100})"\s*:\s*\[\s*(?:null|NaN|-?Infinity|"?-?\d)')
-_RECORDS = re.compile(rb'\[\s*\{[^{}\[\]]{0,4000}?"([^"\n]{1,100})"\s*:\s*(?:NaN|-?\d)')
+_NUMBER = re.compile(rb'"([^"\n]{1,100})"\s*:\s*(?:NaN|-?\d)')
+_RECORDS = re.compile(rb'\[\s*\{[^{}\[\]]{0,4000}?' + _NUMBER.pattern)
 # A list this much shorter than the losses was logged on another clock, not cut short.
 _OTHER_CLOCK = 1.5
 
@@ -45,7 +46,8 @@ def sniff(source: Source) -> float:
         names |= {name for _, rows in found.records for name in tabulate(rows)}
     else:
         names = {match.decode("utf-8", "replace") for match in _NUMERIC_LIST.findall(head)}
-        names |= {match.decode("utf-8", "replace") for match in _RECORDS.findall(head)}
+        if _RECORDS.search(head):
+            names |= {match.decode("utf-8", "replace") for match in _NUMBER.findall(head)}
     if any(_METRIC.search(name) for name in names):
         return 0.8
     return 0.3 if names.intersection(STEP_KEYS) else (0.05 if names else 0.0)

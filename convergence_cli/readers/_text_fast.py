@@ -7,6 +7,7 @@ the texts of one template, in order, and nothing but numbers between them. Anyth
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections import Counter
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import numpy as np
 from convergence_cli.readers._text_lines import MAX_LINE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from convergence_cli.model import FloatArray
     from convergence_cli.readers._text_log import LogReader
@@ -35,12 +36,15 @@ _JSON_NUMERIC = b"0123456789+-.eE"
 class Skeleton:
     """A template as bytes: what to blank out of a block, and what must be left of it.
 
-    ``rest`` is what one line becomes without the characters that numbers are made of. ``swaps`` are
+    ``prefix`` matches what a logger puts before the first number that counts, with the ``skipped``
+    numbers in it. ``rest`` is what one line becomes without the characters that numbers are made of. ``swaps`` are
     replacements of equal length, ``table`` translates every other text between numbers to blanks and
     one comma.
     """
 
     form: Template
+    prefix: re.Pattern[bytes] | None
+    skipped: int
     first: bytes
     last: bytes
     rest: bytes
@@ -95,16 +99,22 @@ def _feed_alike(log: LogReader, block: bytes, skeleton: Skeleton) -> None:
 
 def _take_alike(log: LogReader, block: bytes, first: bytes, skeleton: Skeleton) -> None:
     count = block.count(b"\n")
-    if not first or _take_whole(log, block, count, skeleton):
-        if not first:
-            _take(log, block, count, skeleton)
+    if _take_whole(log, block, count, skeleton):
         return
-    for alike, group in groupby(block.splitlines(keepends=True), lambda line: line.startswith(first)):
+    if not first:
+        _take(log, block, count, skeleton)
+        return
+    begins = bytes.startswith if skeleton.prefix is None else bytes.__contains__
+    for alike, group in groupby(_lines(block), lambda line: begins(line, first)):
         lines = list(group)
         if alike:
             _take(log, b"".join(lines), len(lines), skeleton)
         else:
             _feed(log, b"".join(lines))
+
+
+def _lines(block: bytes) -> Iterator[bytes]:
+    return (line + b"\n" for line in block[:-1].split(b"\n"))
 
 
 def _take(log: LogReader, block: bytes, count: int, skeleton: Skeleton) -> None:
@@ -129,7 +139,7 @@ def _take_whole(log: LogReader, block: bytes, count: int, skeleton: Skeleton) ->
     # The last line takes the slow path, which leaves the state of the log as it has to be.
     cut = block.rfind(b"\n", 0, len(block) - 1) + 1
     columns = parse(block[:cut], count - 1, skeleton)
-    if columns is None or not _add(log, columns, skeleton.form):
+    if columns is None or not _add(log, columns, skeleton):
         return False
     _feed(log, block[cut:])
     return True
@@ -137,10 +147,14 @@ def _take_whole(log: LogReader, block: bytes, count: int, skeleton: Skeleton) ->
 
 def parse(block: bytes, count: int, skeleton: Skeleton) -> FloatArray | None:
     """The numbers of ``count`` lines as a (count, numbers a line) array; None unless every line fits."""
-    if block.translate(None, _NUMERIC) != skeleton.rest * count:
-        return None
     window = MAX_LINE // 2
     if any(block.find(b"\n", at, at + window) < 0 for at in range(0, len(block) - window, window)):
+        return None
+    if skeleton.prefix is not None:
+        block, found = skeleton.prefix.subn(b"", block)
+        if found != count:
+            return None
+    if block.translate(None, _NUMERIC) != skeleton.rest * count:
         return None
     body = skeleton.last + block[: len(block) - len(skeleton.last)]
     numbers = _as_json(body, skeleton)
@@ -181,18 +195,21 @@ def _as_floats(body: bytes, skeleton: Skeleton) -> FloatArray | None:
             return None
 
 
-def _add(log: LogReader, numbers: FloatArray, form: Template) -> bool:
+def _add(log: LogReader, numbers: FloatArray, skeleton: Skeleton) -> bool:
     """Hand the columns to the assembler if they go on where the run is; False where they need more care."""
-    assert form.step is not None
-    step = np.ascontiguousarray(numbers[:, form.step])
-    named = [index for _, index, _ in form.pairs]
-    others = np.delete(numbers, named, axis=1)
+    form, skipped = skeleton.form, skeleton.skipped
+    if form.step is None:
+        return False
+    step = np.ascontiguousarray(numbers[:, form.step - skipped])
+    named = {name: index - skipped for name, index, _ in form.pairs}
+    others = np.delete(numbers, list(named.values()), axis=1)
     if not np.isfinite(others).all() or not (np.diff(step) > 0).all() or abs(step).max() >= 1e15:
         return False
     if not log.runs.takes_columns(float(step[0])):
         return False
     line = np.arange(log.line + 1, log.line + 1 + len(step), dtype=np.float64)
-    log.runs.add_columns(step, {name: np.ascontiguousarray(numbers[:, index]) for name, index, _ in form.pairs}, line)
+    columns = {name: np.ascontiguousarray(numbers[:, index]) for name, index in named.items()}
+    log.runs.add_columns(step, columns, line)
     log.line += len(step)
     return True
 
@@ -204,9 +221,11 @@ def _skeleton(form: Template) -> Skeleton | None:
     whole = "\n".join(form.gaps)
     if any(divisor is not None for *_, divisor in form.pairs) or " avg" in whole or "net output" in whole:
         return None
-    if "," in form.gaps[1:-1] or (form.gaps[0].strip() == "" and form.gaps[1].strip() == "/"):
+    if not form.pairs or "," in form.gaps[1:-1] or (form.gaps[0].strip() == "" and form.gaps[1].strip() == "/"):
         return None
-    gaps = [gap.encode() for gap in form.gaps]
+    skipped = min(form.step, *(index for _, index, _ in form.pairs))
+    gaps = [gap.encode() for gap in form.gaps[skipped:]]
+    prefix = _prefix(form.gaps[:skipped]) if skipped else None
     texts = [gaps[-1] + b"\n" + gaps[0], *gaps[1:-1]]
     reduced = {text: text.translate(None, _NUMERIC) for text in texts}
     for text, rest in reduced.items():
@@ -220,7 +239,12 @@ def _skeleton(form: Template) -> Skeleton | None:
     every = tuple((text, b",") for text in distinct)
     swaps, table = _table(distinct)
     last = gaps[-1] + b"\n"
-    return Skeleton(form, gaps[0], last, rest, swaps, table, every, len(gaps) - 1)
+    return Skeleton(form, prefix, skipped, gaps[0], last, rest, swaps, table, every, len(gaps) - 1)
+
+
+def _prefix(gaps: Sequence[str]) -> re.Pattern[bytes]:
+    """What stands before the first number that counts: dates, clocks, process numbers."""
+    return re.compile(b"".join([b"(?m)^", *(re.escape(gap.encode()) + rb"\d[\d.,]*" for gap in gaps)]))
 
 
 def _table(texts: Sequence[bytes]) -> tuple[tuple[tuple[bytes, bytes], ...], bytes]:

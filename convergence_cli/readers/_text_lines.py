@@ -50,7 +50,8 @@ def states(raw: str) -> list[str]:
         raw = _CONTROL.sub("", raw)
     if "\r" not in raw:
         return [raw] if raw and not raw.isspace() else []
-    return [state for state in raw.split("\r") if state and not state.isspace()]
+    shown = raw.split("\r")
+    return [state for state, before in zip(shown, ["", *shown], strict=False) if state != before and state.strip()]
 
 
 def clean(state: str) -> Line:

@@ -220,8 +220,8 @@ class Assembler:
             run.offset = (now - (run.base or 0.0)) * record.total
         elif now is None and record.bare and fell and record.total and last is not None:
             # A bar an epoch, without the epoch's number: the next bar goes on where the last one ended.
-            if last >= 0.9 * record.total and not self._fresh and record.total == run.raw_total:
-                run.offset += record.total
+            ended = last >= 0.9 * record.total and record.total == run.raw_total
+            run.offset += record.total if ended and not self._fresh else 0.0
         if last is not None and step > last:
             run.raw_gap = step - last
         run.raw_epoch, run.raw, run.raw_total = now, step, record.total

@@ -528,8 +528,56 @@ def test_truncation_at_every_byte(log: str) -> None:
 
 
 WORDS = st.sampled_from(
-    "step iter loss val_loss train nan inf epoch lr = : | , / [ ] ( ) \r \n \x1b[1m 1 0.5 1e400 -3 100/200 % "
-    "tensor( 'loss' { } Iteration Testing net output #0 avg rate == - e+ \x00 acc@1 1,234 ━━━ [===>..] - é".split(" ")  # noqa: SIM905
+    [
+        "step",
+        "iter",
+        "loss",
+        "val_loss",
+        "train",
+        "nan",
+        "inf",
+        "epoch",
+        "lr",
+        "=",
+        ":",
+        "|",
+        ",",
+        "/",
+        "[",
+        "]",
+        "(",
+        ")",
+        "\r",
+        "\n",
+        "\x1b[1m",
+        "1",
+        "0.5",
+        "1e400",
+        "-3",
+        "100/200",
+        "%",
+        "tensor(",
+        "'loss'",
+        "{",
+        "}",
+        "Iteration",
+        "Testing",
+        "net",
+        "output",
+        "#0",
+        "avg",
+        "rate",
+        "==",
+        "-",
+        "e+",
+        "\x00",
+        "acc@1",
+        "1,234",
+        "━━━",
+        "[===>..]",
+        "-",
+        "é",
+    ]
 )
 
 

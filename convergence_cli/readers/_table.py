@@ -122,6 +122,8 @@ def _fit(lines: Sequence[str], delimiter: str, complete: bool) -> Layout | None:
     if not split.cells:
         return None
     header, body, begin = _header(lines, split, delimiter)
+    # Where another run was appended under its own header, the first table tells.
+    body = body[: next((i for i, row in enumerate(body) if i and len(row) > 1 and is_header(row)), None)]
     names = header
     if names is None:
         names = [""] * Counter(map(len, body)).most_common(1)[0][0]

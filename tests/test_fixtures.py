@@ -1,0 +1,70 @@
+"""Every run the real writers left in `fixtures/` is read by its reader and gets the verdict of `truth.csv`."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from convergence_cli.model import Report
+from convergence_cli.pipeline import analyze_paths, read_paths
+from convergence_cli.settings import Settings
+
+FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
+with (FIXTURES / "truth.csv").open(newline="") as stream:
+    TRUTH = list(csv.DictReader(stream))
+# Mistakes that are known: each is here until it is mended, and a mended one fails the test.
+KNOWN_MISTAKES = {
+    "tensorboard/learning-rate-too-high": "flat just above chance level is taken for having converged",
+}
+
+
+def report_on(row: dict[str, str]) -> Report:
+    return analyze_paths([str(FIXTURES / row["path"])], Settings())
+
+
+@pytest.fixture(params=TRUTH, ids=lambda row: row["path"])
+def row(request: pytest.FixtureRequest) -> dict[str, str]:
+    return dict(request.param)
+
+
+@pytest.fixture
+def judged_row(row: dict[str, str], request: pytest.FixtureRequest) -> dict[str, str]:
+    if row["path"] in KNOWN_MISTAKES:
+        request.applymarker(pytest.mark.xfail(reason=KNOWN_MISTAKES[row["path"]]))
+    return row
+
+
+def test_reads_one_run_with_its_format_and_roles(row: dict[str, str]) -> None:
+    runs, errors = read_paths([str(FIXTURES / row["path"])], Settings())
+    assert [error.message for error in errors] == []
+    assert [run.format for run in runs] == [row["format"]]
+    roles = {curve.role for curve in runs[0].curves}
+    assert set(row["roles"].split()) <= roles, [(curve.name, curve.role) for curve in runs[0].curves]
+
+
+def test_verdict_is_the_truth(judged_row: dict[str, str]) -> None:
+    labels = [run.verdict.label for run in report_on(judged_row).runs]
+    assert len(labels) == 1
+    assert labels[0] in judged_row["label"].split("|"), judged_row["note"]
+
+
+def test_a_healthy_run_raises_no_alarm(row: dict[str, str]) -> None:
+    if row["label"] != "converging":
+        pytest.skip("not a healthy run")
+    findings = [finding for run in report_on(row).runs for finding in run.findings]
+    assert [(f.rule, f.message) for f in findings if f.severity != "note"] == []
+
+
+def test_truth_covers_every_case_and_every_label() -> None:
+    named = {row["path"] for row in TRUTH}
+    cases = {f"{case.parent.name}/{case.name}" for case in FIXTURES.glob("*/*/") if case.parent.name[0] not in "._"}
+    assert {case for case in cases if not any(path.startswith(case) for path in named)} == set()
+    assert {"converging", "diverging", "stuck", "overfitting"} <= {row["label"] for row in TRUTH}
+
+
+def test_the_files_stay_small() -> None:
+    sizes = {p: p.stat().st_size for p in FIXTURES.rglob("*") if p.is_file() and "__pycache__" not in p.parts}
+    assert max(sizes.values()) < 150_000
+    assert sum(sizes.values()) < 2_000_000

@@ -17,8 +17,7 @@ def main() -> int:
     """Run the command line in ``sys.argv`` and return its exit code (see ``errors``)."""
     arguments = sys.argv[1:]
     if arguments[:1] == ["--version"]:
-        print(f"{PROGRAM} {__version__}")  # noqa: T201
-        return 0
+        return _flushed(0, f"{PROGRAM} {__version__}\n")
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")
     return _flushed(_run(arguments))
@@ -66,16 +65,17 @@ def _say(text: str) -> None:
         print(f"{PROGRAM}: " + "\n".join(lines).strip(), file=sys.stderr)  # noqa: T201
 
 
-def _flushed(code: int) -> int:
-    """``code``, once stdout is written; a reader that has gone away is no error."""
-    from convergence_cli.errors import EXIT_NO_VERDICT
-
+def _flushed(code: int, text: str = "") -> int:
+    """``code``, once ``text`` and all before it are written; a reader that has gone away is no error."""
     try:
         if sys.stdout is not None:
+            sys.stdout.write(text)
             sys.stdout.flush()
     except BrokenPipeError:
         _drop_output()
     except OSError as error:
+        from convergence_cli.errors import EXIT_NO_VERDICT
+
         _drop_output()
         _say(f"The output cannot be written: {error.strerror}. Check the disk, or write it elsewhere.")
         return EXIT_NO_VERDICT

@@ -1,0 +1,141 @@
+"""Standard input and output, files, colour and encodings, through a real process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cli.process import clean_environment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.process import Program
+
+
+def test_a_run_can_come_from_standard_input(program: Program, folder: Path) -> None:
+    done = program("analyze", "-", stdin=(folder / "broken.csv").read_bytes())
+    assert done.returncode == 1
+    assert "LC001" in done.stdout
+
+
+def test_nothing_on_standard_input_is_no_verdict(program: Program) -> None:
+    assert program("analyze", "-").returncode == 2
+
+
+def test_output_goes_to_the_file_and_nowhere_else(program: Program, folder: Path) -> None:
+    done = program("analyze", "broken.csv", "--format", "json", "--output", "out.json")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
+    assert json.loads((folder / "out.json").read_text())["schema_version"] == 1
+    assert {path.name for path in folder.iterdir()} == {"healthy.csv", "broken.csv", "out.json"}
+
+
+def test_a_failure_leaves_no_file_and_an_old_one_as_it_was(program: Program, folder: Path) -> None:
+    (folder / "old.txt").write_text("old")
+    for name in ("old.txt", "new.txt"):
+        assert program("analyze", "healthy.csv", "--select", "XX", "--output", name).returncode == 2
+    assert (folder / "old.txt").read_text() == "old"
+    assert {path.name for path in folder.iterdir()} == {"healthy.csv", "broken.csv", "old.txt"}
+
+
+def test_a_file_that_is_replaced_keeps_its_permissions(program: Program, folder: Path) -> None:
+    target = folder / "out.txt"
+    target.write_text("old")
+    target.chmod(0o640)
+    program("classify", "healthy.csv", "--output", "out.txt")
+    assert target.read_text() != "old"
+    assert target.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("name", ["nowhere/out.txt", "."])
+def test_an_output_that_cannot_be_written_is_no_verdict(program: Program, name: str) -> None:
+    done = program("analyze", "healthy.csv", "--output", name)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "cannot be written" in done.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_full_disk_is_no_verdict(folder: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "convergence_cli", "classify", "healthy.csv"],
+            stdout=full, stderr=subprocess.PIPE, cwd=folder, env=clean_environment(), check=False, timeout=60,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert b"cannot be written" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["ingest", "healthy.csv"], 0),
+        (["analyze", "broken.csv"], 1),
+        (["--help"], 0),
+        (["--version"], 0),
+        (["rules"], 0),
+    ],
+)
+def test_a_reader_that_goes_away_is_no_error(folder: Path, arguments: list[str], code: int) -> None:
+    read, written = os.pipe()
+    os.close(read)
+    with os.fdopen(written, "wb") as closed:
+        done = subprocess.run(
+            [sys.executable, "-m", "convergence_cli", *arguments],
+            stdout=closed, stderr=subprocess.PIPE, cwd=folder, env=clean_environment(), check=False, timeout=60,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (code, b"")
+
+
+def test_standard_output_that_is_closed_from_the_start_is_no_bug(folder: Path) -> None:
+    command = f"{sys.executable} -m convergence_cli classify healthy.csv >&-"
+    done = subprocess.run(
+        command, shell=True, stderr=subprocess.PIPE, cwd=folder, env=clean_environment(), check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "colored"),
+    [
+        ([], {}, False),
+        ([], {"FORCE_COLOR": "1"}, True),
+        ([], {"FORCE_COLOR": "0"}, False),
+        ([], {"FORCE_COLOR": "1", "NO_COLOR": "1"}, False),
+        (["--color", "always"], {"NO_COLOR": "1"}, True),
+        (["--color", "never"], {"FORCE_COLOR": "1"}, False),
+        (["--format", "json", "--color", "always"], {}, False),
+        (["--format", "concise", "--color", "always"], {}, False),
+    ],
+)
+def test_colour(program: Program, arguments: list[str], environment: dict[str, str], colored: bool) -> None:
+    assert ("\x1b[" in program("analyze", "broken.csv", *arguments, **environment).stdout) is colored
+
+
+@pytest.mark.parametrize(("encoding", "glyph"), [("utf-8", "█"), ("ascii", "@")])
+def test_an_encoding_without_the_glyphs_gets_others(program: Program, encoding: str, glyph: str) -> None:
+    done = program("analyze", "broken.csv", PYTHONIOENCODING=encoding)
+    assert done.returncode == 1
+    assert glyph in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_a_name_in_another_script_does_not_break_ascii_output(program: Program, folder: Path) -> None:
+    (folder / "損失.csv").write_text((folder / "healthy.csv").read_text())
+    for command in ("analyze", "classify", "ingest"):
+        done = program(command, "損失.csv", PYTHONIOENCODING="ascii")
+        assert done.returncode == 0
+        assert "\\u640d" in done.stdout
+
+
+def test_escape_sequences_in_names_do_not_reach_the_terminal(program: Program, folder: Path) -> None:
+    text = (folder / "broken.csv").read_text().replace("train_loss", "train/\x1b]0;x\x07loss")
+    (folder / "a\x1b[2Jb.csv").write_text(text)
+    for command in ("analyze", "classify", "ingest"):
+        done = program(command, "a\x1b[2Jb.csv", "gone\x1b[2J.csv")
+        assert not {"\x1b", "\x07"} & set(done.stdout + done.stderr)

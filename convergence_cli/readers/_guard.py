@@ -22,6 +22,7 @@ BLOCK_BYTES = 4 << 20
 MAX_LINE_BYTES = 1 << 20
 MAX_DOCUMENT_BYTES = 256 << 20
 MAX_CONFIG_BYTES = 4 << 20
+MAX_YAML_DEPTH = 64
 _UTF16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
 
@@ -168,13 +169,18 @@ def parse_yaml(data: bytes) -> Any:
     import yaml
 
     class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-        def compose_node(self, parent: Any, index: Any) -> Any:
-            if self.check_event(yaml.events.AliasEvent):
-                raise yaml.YAMLError("aliases are not read")
-            return super().compose_node(parent, index)
+        pass
 
     Loader.add_multi_constructor("", lambda loader, suffix, node: None)
     try:
+        # libyaml composes nodes in C, by recursion and where no method can stop it: look beforehand.
+        depth = 0
+        for event in yaml.parse(data, Loader):
+            if isinstance(event, yaml.AliasEvent):
+                raise ValueError("aliases are not read")
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_YAML_DEPTH:
+                raise ValueError("nested too deeply")
         return yaml.load(data, Loader=Loader)
     except (yaml.YAMLError, RecursionError, ValueError, AttributeError, TypeError) as error:
         raise ValueError(printable(error)) from error

@@ -58,6 +58,7 @@ _SECTIONS = frozenset((
 ))  # fmt: skip
 _NAME_FIELDS = ("name", "type", "class", "class_name", "_target_")
 _SWITCHES = ("bf16", "fp16", "amp", "use_amp")
+_KNOWN = frozenset(" ".join(_NAMES.values()).split()).union(_NAME_FIELDS, _SWITCHES)
 # The longer name first: "adam" is part of most.
 _OPTIMIZERS = (
     "adamw", "adamax", "nadam", "radam", "adamp", "adam", "rmsprop", "adagrad", "adadelta", "adafactor",
@@ -102,7 +103,8 @@ def canonical(raw: Mapping[str, Any]) -> dict[str, Any]:
     """
     flat: dict[str, Any] = {}
     _flatten(raw, "", 0, flat)
-    leaves = [(value, *path.lower().replace("-", "_").rpartition(".")[::2]) for path, value in flat.items()]
+    split = [(value, *path.lower().replace("-", "_").rpartition(".")[::2]) for path, value in flat.items()]
+    leaves = [leaf for leaf in split if leaf[2] in _KNOWN]
     found: dict[str, Any] = {}
     for key, names in _NAMES.items():
         value = _pick(leaves, key, names.split())

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from convergence_cli.model import Report
 from convergence_cli.pipeline import analyze_paths, read_paths
 from convergence_cli.settings import Settings
+
+if TYPE_CHECKING:
+    from convergence_cli.model import Report
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 with (FIXTURES / "truth.csv").open(newline="") as stream:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from convergence_cli.readers._table_cells import Column, parse_column
+from convergence_cli.readers._table_cells import ABSENT, Column, parse_column
 
 
 class _Bytes:
@@ -89,7 +89,9 @@ def _column(series: Any, decimal: str) -> Column:
         return Column(np.full(len(codes), np.nan), there)
     values = parsed.values[codes]
     known = there if parsed.present is None else there & parsed.present[codes]
-    text = int(np.count_nonzero(there)) - int(np.count_nonzero(known))
-    if parsed.text == 0:
-        text = 0
+    text = 0
+    if parsed.text and parsed.present is not None:
+        unknown = there & ~known
+        absent = np.array([str(cell).strip("\"' \t").lower() in ABSENT for cell in cells])
+        text = int(np.count_nonzero(unknown & ~absent[codes]))
     return Column(values, None if known.all() else known, text)

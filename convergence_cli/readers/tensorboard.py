@@ -157,24 +157,35 @@ def _oddities(points: _Points) -> list[str]:
 def _decode(group: Group, points: _Points) -> None:
     """Take the points out of the records of one length, all of one shape at a time."""
     rows, index = group.rows, group.index
-    rounds = 0
-    while len(rows):
-        data = rows[0].tobytes()
-        try:
-            shape = layout(data)
-        except ValueError:
-            points.foreign += 1
-            rows, index = rows[1:], index[1:]
-            continue
-        _settings(shape, data, points)
-        # Many shapes in one length come from no writer: then the rest is read one by one.
-        rounds += 1
-        alike = _alike(rows, shape.mask) if rounds <= _MAX_ROUNDS else np.arange(len(rows)) == 0
+    for _ in range(_MAX_ROUNDS):
+        shape = _shape(rows, points)
+        # Malformed records that differ are as many shapes, too.
+        alike = _alike(rows, shape.mask if shape else b"\xff" * rows.shape[1])
+        if shape:
+            _emit(rows[alike], index[alike], shape, points)
+        else:
+            points.foreign += int(alike.sum())
         if alike.all():
-            _emit(rows, index, shape, points)
             return
-        _emit(rows[alike], index[alike], shape, points)
         rows, index = rows[~alike], index[~alike]
+    # So many shapes of one length come from no writer: the rest is read one by one.
+    for row in range(len(rows)):
+        shape = _shape(rows[row:], points)
+        if shape:
+            _emit(rows[row : row + 1], index[row : row + 1], shape, points)
+        else:
+            points.foreign += 1
+
+
+def _shape(rows: ByteArray, points: _Points) -> Layout | None:
+    """The layout of the first row, its settings kept; None where it is no event."""
+    data = rows[0].tobytes()
+    try:
+        shape = layout(data)
+    except ValueError:
+        return None
+    _settings(shape, data, points)
+    return shape
 
 
 def _alike(rows: ByteArray, mask: bytes) -> npt.NDArray[np.bool_]:

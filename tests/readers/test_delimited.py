@@ -343,7 +343,7 @@ def test_a_header_alone_is_a_run_without_points() -> None:
         "Epoch 1/10 | Train Loss: 0.5 | Val Loss: 0.6\nEpoch 2/10 | Train Loss: 0.4 | Val Loss: 0.5\n",
         "step 1 | loss 2.5 | lr 3e-4\nstep 2 | loss 2.4 | lr 3e-4\n",
         "iter 0: loss 10.9, time 100ms\niter 1: loss 10.8, time 90ms\n",
-        " iteration 20/ 1000 | samples: 80 | lm loss: 1.2E+01 |\n iteration 40/ 1000 | samples: 90 | lm loss: 1.1E+01 |\n",
+        " iteration 20/ 1000 | n: 80 | lm loss: 1.2E+01 |\n iteration 40/ 1000 | n: 90 | lm loss: 1.1E+01 |\n",
         "[0]\ttrain-logloss:0.6\teval-logloss:0.61\n[1]\ttrain-logloss:0.5\teval-logloss:0.55\n",
         "import os, sys\nimport numpy as np\nx = [1, 2]\ny = 3, 4\n",
         "name,optimizer\nrun1,adam\nrun2,sgd\n",

@@ -118,7 +118,7 @@ def _read(candidate: Candidate, settings: Settings) -> list[Run]:
         named = replace(
             run,
             name=f"{candidate.name}#{number}" if several else candidate.name,
-            path=source.shown,
+            path=source.shown if len(candidate.sources) == 1 else str(candidate.folder),
             config={**beside, **run.config},
         )
         fresh = [note for note in dict.fromkeys(notes_here) if note not in run.notes]

@@ -19,14 +19,15 @@ COMMON_CLASSES = (2, 3, 4, 5, 10, 20, 100, 200, 365, 1000, 21841)
 NEAR = 0.01
 MOST_DROP = 0.2
 RESTING_SHARE = 0.6
+MIN_POINTS = 4
 SOLVED = 0.9
 
 
 @dataclass(frozen=True, slots=True)
 class Chance:
-    """``classes`` whose ln matches the end level (None: no match), ``level`` = ln(classes) in nats.
+    """``classes`` on whose ln the loss rests (None: on none), ``level`` = ln(classes) in nats.
 
-    ``known`` says that the run itself names its classes. ``at_chance``: the loss ends on that level.
+    ``known`` says that the run itself names its classes. ``at_chance``: the loss rests on that level.
     ``accuracy_solved``: an accuracy is logged and has been high all along.
     """
 
@@ -38,27 +39,43 @@ class Chance:
     accuracy: float | None
 
 
-def chance_of(shape: Shape, accuracy: Shape | None, config: Mapping[str, Any]) -> Chance:
-    """Whether the loss sits where a uniform guess over C classes would put it: ln(C) (in nats)."""
-    stated = config.get("num_classes")
-    if not isinstance(stated, (int, float)) or isinstance(stated, bool) or stated < 2:
-        stated = config.get("vocab_size")
-    known = isinstance(stated, (int, float)) and not isinstance(stated, bool) and 2 <= stated < 1e9
-    counts = (int(stated),) if known and isinstance(stated, (int, float)) else COMMON_CLASSES
-    nearest = min(counts, key=lambda count: abs(shape.end - math.log(count)))
-    level = math.log(nearest)
-    near = abs(shape.end - level) <= NEAR * level
-    half = shape.smooth[len(shape.smooth) // 2 :]
-    resting = float((np.abs(half - level) <= 2 * NEAR * level).mean()) >= RESTING_SHARE
-    flat = resting and shape.best >= (1 - NEAR) * level
-    # A flat loss may rest on ln(C) by coincidence, once it has fallen far.
-    at_once = abs(shape.body_drop) < 2 * NEAR and shape.relative_drop < 2 * MOST_DROP
-    near_first = float(shape.view.mean[:3].min()) < (1 + MOST_DROP) * level
-    little = known or at_once or near_first or shape.relative_drop < MOST_DROP
-    last = None
-    solved = False
+def chance_of(shape: Shape, val: Shape | None, accuracy: Shape | None, config: Mapping[str, Any]) -> Chance:
+    """Whether the loss sits where a uniform guess over C classes would put it: ln(C) (in nats).
+
+    Validation that sits there counts as well while training has moved little: it is what shuffled labels do.
+    """
+    stated = _stated_classes(config)
+    counts = COMMON_CLASSES if stated is None else (stated,)
+    last, solved = None, False
     if accuracy is not None:
         last = accuracy.end
         full = 100.0 if float(accuracy.view.high.max()) > 1.5 else 1.0
         solved = min(accuracy.start, accuracy.end) >= SOLVED * full
-    return Chance(nearest if near else None, level if near else None, known, near and flat and little, solved, last)
+    for one in (shape, val):
+        if one is None or len(one.view) < MIN_POINTS:
+            continue
+        classes = min(counts, key=lambda count: abs(one.end - math.log(count)))
+        little = one is shape or max(shape.relative_drop, one.relative_drop) < MOST_DROP / 2
+        if little and _rests(one, math.log(classes), stated is not None):
+            return Chance(classes, math.log(classes), stated is not None, True, solved, last)
+    return Chance(None, None, stated is not None, False, solved, last)
+
+
+def _stated_classes(config: Mapping[str, Any]) -> int | None:
+    for key in ("num_classes", "vocab_size"):
+        value = config.get(key)
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and 2 <= value < 1e9:
+            return int(value)
+    return None
+
+
+def _rests(shape: Shape, level: float, known: bool) -> bool:
+    """Whether the loss ends on ``level`` and has stayed there over its later half, never below."""
+    half = shape.smooth[len(shape.smooth) // 2 :]
+    resting = float((np.abs(half - level) <= 2 * NEAR * level).mean()) >= RESTING_SHARE
+    if not resting or abs(shape.end - level) > NEAR * level or shape.best < (1 - NEAR) * level:
+        return False
+    # A flat loss may rest on ln(C) by coincidence, once it has fallen far.
+    at_once = abs(shape.body_drop) < 2 * NEAR and shape.relative_drop < 2 * MOST_DROP
+    near_first = float(shape.view.mean[:3].min()) < (1 + MOST_DROP) * level
+    return known or at_once or near_first or shape.relative_drop < MOST_DROP

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 # Share of the drop that must be lost again for a run to count as diverging (runmedic's 50 %).
 GIVEN_BACK = 0.5
+# The same where the loss still rises over its last third.
+STILL_RISING = 0.2
+RISING_Z = 3.0
 # Where the loss never fell: rise above the best as a share of the loss itself.
 RISE_SHARE = 0.15
 # A loss this many times its best has left it, however large the first drop was.
@@ -29,13 +32,18 @@ RISE_FACTOR = 3.0
 # Rise of validation above its best, as a share of the best, over the last evaluations (runmedic's 5 %, with
 # noise and persistence asked for beside it).
 VAL_RISE = 0.06
+VAL_RISE_OF_DROP = 0.04
 # Drop below which a loss counts as not having moved (runmedic's 2 %).
 MOVED = 0.02
+# A loss that falls by less than this, all of it within its first tenth, may only have washed out its start.
+SMALL_DROP = 0.15
 MOVED_Z = 4.0
 # Where noise would hide a drop of this share, a loss that seems flat may not be.
 UNSEEN = 0.1
 SURE_Z = 4.0
-TREND_Z = 2.0
+TREND_Z = 3.0
+LEVELLED_Z = 20.0
+LEVELLED_SHARE = 0.65
 MIN_POINTS = 4
 
 
@@ -66,19 +74,22 @@ class Judgement:
         return {label: self.weight * p + (1 - self.weight) / 4 for label, p in chain.items()}
 
 
-def judge(shape: Shape, val: Shape | None, gap: Gap | None, chance: Chance, late_start: bool) -> Judgement:
+def judge(shape: Shape, val: Shape | None, gap: Gap | None, chance: Chance) -> Judgement:
     """Memberships for the main loss (``shape``), with validation beside it where there is any."""
     diverging = diverging_of(shape)
     overfitting = overfitting_of(gap) if gap is not None else 0.0
     if gap is not None and overfitting > 0.5 and gap.train_fall is not None and gap.train_fall > 0:
         # The rise is validation's alone: training still falls.
         diverging = min(diverging, 0.2)
-    improved = improved_of(shape, chance, late_start)
+    improved = improved_of(shape, chance)
     if val is not None and not chance.at_chance:
-        improved = max(improved, improved_of(val, chance, late_start))
+        improved = max(improved, improved_of(val, chance))
     points = len(shape.view)
     weight = points / (points + 1.5)
-    unseen = 0.0 if chance.at_chance else over(shape.resolution, UNSEEN)
+    finest = (
+        min(shape.resolution, val.resolution) if val is not None and len(val.view) >= MIN_EVALS else shape.resolution
+    )
+    unseen = 0.0 if chance.at_chance else over(finest, UNSEEN)
     return Judgement(diverging, overfitting, improved, unseen, weight)
 
 
@@ -93,48 +104,62 @@ def diverging_of(shape: Shape) -> float:
     """Membership of: the loss ends non-finite, has given back its drop, or explodes as the log ends."""
     if shape.nonfinite.last_is_nonfinite or shape.nonfinite.tail_share >= 0.5:
         return 0.98
-    jump = {0: 0.0, 1: 0.3}.get(shape.tail_jump, 0.9)
-    if shape.tail_jump == 1 and shape.view.high[-1] > shape.start + 10 * shape.scale:
-        jump = 0.8
+    jump = _runaway(shape)
     surely = over(max(shape.rise_z, 0.0), SURE_Z)
     fell = shape.drop / shape.scale
     if fell >= 0.05:
-        back = over(shape.rise / max(shape.drop, 1e-300), GIVEN_BACK)
+        share = STILL_RISING if shape.late_z > RISING_Z else GIVEN_BACK
+        back = over(shape.rise / max(shape.drop, 1e-300), share)
         if shape.best > 0 and shape.rise > 0.03 * shape.drop:
             back = max(back, over(shape.end / shape.best, RISE_FACTOR))
     else:
         back = over(shape.rise / shape.scale, RISE_SHARE)
-        surely = max(surely, over(shape.above_start, 0.85, 12.0))
+        surely = max(surely, over(max(shape.fall_z, 0.0), RISING_Z))
     small = over(shape.rise / shape.scale, 0.05)
     return max(back * surely * small, jump, 0.85 if shape.never_below else 0.0)
+
+
+def _runaway(shape: Shape) -> float:
+    """Membership of: the last few points run away from all that came before."""
+    if shape.tail_jump == 1:
+        return 0.55 if shape.last > shape.start + 2 * max(shape.drop, 0.5 * shape.scale) else 0.3
+    if shape.tail_jump:
+        return 0.9
+    return 0.85 if shape.climbing >= 3 else 0.6 if shape.climbing == 2 else 0.0
 
 
 def overfitting_of(gap: Gap) -> float:
     """Membership of: validation rose from its best, lastingly and beyond its noise, while training fell."""
     if gap.evals < MIN_EVALS or gap.evals_since < 3:
         return 0.0
-    rose = over(gap.rise_share, VAL_RISE) * over(gap.rise_of_drop, 0.05)
-    surely = over(gap.rise_z, 3.0) * over(gap.above_share, 0.5, 6.0)
+    rose = min(over(gap.rise_share, VAL_RISE), over(gap.rise_of_drop, VAL_RISE_OF_DROP))
+    surely = min(over(gap.rise_z, 3.0), over(gap.above_share, 0.6, 6.0))
     if gap.train_fall is None:
         training = 0.6
     else:
         training = over(max(gap.train_fall, 0.0), 0.02, 2.0) if gap.train_fall < 0.05 else 1.0
-    return rose * surely * training
+    if gap.steady >= 3 and gap.rise_share >= 0.1:
+        # With a handful of evaluations the noise cannot be measured; an unbroken rise has odds of its own.
+        surely = max(surely, 0.75)
+    return min(rose, surely, training)
 
 
-def improved_of(shape: Shape, chance: Chance, late_start: bool) -> float:
+def improved_of(shape: Shape, chance: Chance) -> float:
     """Membership of: the loss has fallen, by more than its noise and by more than a sliver of its size."""
     if chance.accuracy_solved:
         return 0.9
-    moved = over(max(shape.relative_drop, 0.0), MOVED, 3.0) * max(
-        over(shape.drop_z, MOVED_Z, 2.5), over(-shape.fall_z, TREND_Z, 2.5)
-    )
+    n = len(shape.view)
+    # The largest deviate that n points can reach at all: monotone, S = n (n - 1) / 2.
+    reachable = math.sqrt(n * (n - 1) / 2 * 9 / (2 * n + 5)) if n > 1 else 1.0
+    trend = over(-shape.fall_z, min(TREND_Z, 0.8 * reachable))
+    sure = max(over(shape.drop_z, MOVED_Z, 2.5), trend)
+    moved = over(max(shape.relative_drop, 0.0), MOVED, 3.0) * sure
     if chance.at_chance:
         # The first steps only wash out the initialisation: what counts is what came after them.
-        moved = min(moved, 0.15)
-    elif shape.body_drop < 0.01 and shape.relative_drop < 0.15 and shape.points >= 20:
-        moved = min(moved, 0.45)
-    if late_start:
-        # A log that begins far into a run may show a loss that has long been low.
-        moved = max(moved, 0.6)
+        return min(moved, 0.15)
+    if shape.relative_drop < SMALL_DROP and shape.points >= 20 and (shape.body_drop < 0.01 or shape.body_z > -2.5):
+        moved = min(moved, 0.35 + 0.4 * max(shape.relative_drop - MOVED, 0.0) / (SMALL_DROP - MOVED))
+    if shape.drop_z > LEVELLED_Z and shape.body_z < -MOVED_Z and shape.early_share > LEVELLED_SHARE:
+        # A small but clear fall that has levelled off: a loss with a large constant in it looks like that.
+        moved = max(moved, 0.5)
     return moved

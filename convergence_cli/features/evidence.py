@@ -66,7 +66,6 @@ class LogFacts:
     restarts: tuple[Restart, ...]
     widest_gap: tuple[float, float, float] | None
     duplicates: tuple[tuple[str, str], ...]
-    late_start: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,7 +145,10 @@ class Evidence:
 
     @cached_property
     def chance(self) -> Chance | None:
-        return None if self.loss is None else chance_of(self.loss.shape, self.accuracy, self.run.config)
+        if self.loss is None:
+            return None
+        val = None if self.val_loss is None else self.val_loss.shape
+        return chance_of(self.loss.shape, val, self.accuracy, self.run.config)
 
     @cached_property
     def learning_rate(self) -> Rate | None:
@@ -222,7 +224,7 @@ def _loss(curve: Curve | None, stitched: Stitched | None) -> Loss | None:
 
 def _log_facts(run: Run, loss: Loss | None) -> LogFacts:
     if loss is None:
-        return LogFacts(max((c.points for c in run.curves), default=0), (), None, (), False)
+        return LogFacts(max((c.points for c in run.curves), default=0), (), None, ())
     step = loss.curve.step
     span = float(np.ptp(step)) if len(step) else 0.0
     widest = None
@@ -235,7 +237,6 @@ def _log_facts(run: Run, loss: Loss | None) -> LogFacts:
         restarts=loss.restarts,
         widest_gap=widest,
         duplicates=_duplicates(run),
-        late_start=bool(span > 0 and float(step[0]) > span and run.config.get("x") != "row"),
     )
 
 

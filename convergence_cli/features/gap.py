@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _TINY = 1e-300
 # Fewer evaluations than this cannot show a rise that lasts.
 MIN_EVALS = 5
+SMOOTHED_FROM = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,10 +28,11 @@ class Gap:
     evaluations. ``rise_share`` is (end - best) as a share of the best's size where the loss is positive, else
     of the whole range; ``rise_of_drop`` is the same as a share of the drop that validation had made.
     ``rise_z`` is the rise over the noise of the validation curve; ``trend_z`` the Mann-Kendall deviate since
-    the best. ``evals_since`` counts evaluations after the best, ``above_share`` those of them above it by
-    more than the noise. ``train_fall`` is the fall of the training loss since the best step, as a share of
-    its drop to then (negative: it rose); None where there is no training loss over that stretch.
-    ``gap_end`` is validation minus training at the end; ``gap_start`` the same at the first evaluations.
+    the best. ``evals_since`` counts evaluations after the best, ``above_share`` is the share of their later
+    half that lies above it by more than the noise, ``steady`` how many of the last rise without a break.
+    ``train_fall`` is the fall of the training loss since the best step, as a share of its level then
+    (negative: it rose); None where there is no training loss over that stretch. ``gap_end`` is validation
+    minus training at the end; ``gap_start`` the same at the first evaluations.
     """
 
     evals: int
@@ -44,6 +46,7 @@ class Gap:
     trend_z: float
     evals_since: int
     above_share: float
+    steady: int
     train_fall: float | None
     train_end: float | None
     gap_start: float | None
@@ -54,14 +57,15 @@ def gap_of(train: Shape | None, val: Shape) -> Gap:
     """How validation has moved away from its best, and from training."""
     y, step = val.view.mean, val.view.step
     n = len(y)
-    smooth = running_median(y, 3) if n >= MIN_EVALS else y
+    # A median of 3 would fill the valley of a short curve.
+    smooth = running_median(y, 3) if n >= SMOOTHED_FROM else y
     best_index = int(np.argmin(smooth))
     best = float(smooth[best_index])
     tail = max(3, n // 10) if n >= MIN_EVALS else 1
     end = median(y[-tail:])
     # Noise of the settled part: the first steep fall would pass for noise.
     settled = y[min(best_index, n // 2) :] if n - min(best_index, n // 2) >= 5 else y
-    noise = noise_std(settled)
+    noise = max(noise_std(settled), 0.5 * noise_std(y[2:])) * (1 + 5 / n)
     after = y[best_index + 1 :]
     rise = max(end - best, 0.0)
     drop = max(float(y[0]) - best, 0.0)
@@ -78,12 +82,19 @@ def gap_of(train: Shape | None, val: Shape) -> Gap:
         rise_z=min(rise / max(noise * math.sqrt(1.57 / tail + 0.5), 1e-9 * abs(best), _TINY), 1e6),
         trend_z=kendall_z(y[best_index:]),
         evals_since=len(after),
-        above_share=float((after > bar).mean()) if len(after) else 0.0,
+        above_share=float((after[len(after) // 2 :] > bar).mean()) if len(after) else 0.0,
+        steady=_steady(after, best),
         train_fall=_train_fall(train, float(step[best_index]), float(step[-1])),
         train_end=None if train is None else train.end,
         gap_start=_gap_at(train, step[: max(n // 5, 1)], y[: max(n // 5, 1)]),
         gap_end=_gap_at(train, step[-tail:], y[-tail:]),
     )
+
+
+def _steady(after: FloatArray, best: float) -> int:
+    """How many of the last evaluations each lie above the one before."""
+    rising = np.diff(np.concatenate(([best], after)))[::-1] > 0
+    return int(np.argmin(rising)) if not rising.all() else len(rising)
 
 
 def _train_fall(train: Shape | None, since: float, until: float) -> float | None:

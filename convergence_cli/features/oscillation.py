@@ -34,7 +34,8 @@ def oscillation_of(shape: Shape) -> Oscillation | None:
     if n < MIN_POINTS:
         return None
     y = shape.view.mean[n // 2 :]
-    residual = y - running_median(y, max(7, n // 10))
+    # Of neighbours' means: the median of a strict alternation is one of its sides, not its middle.
+    residual = y[1:] - running_median((y[1:] + y[:-1]) / 2, max(7, n // 10))
     low, high = np.percentile(residual, [25, 75])
     signs = np.sign(np.diff(y))
     turns = float((signs[1:] * signs[:-1] < 0).mean())

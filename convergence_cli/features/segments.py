@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from convergence_cli.features.robust import median
+from convergence_cli.features.robust import median, noise_std
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -98,7 +98,7 @@ def _kind(step: FloatArray, value: FloatArray, kept: IndexArray, index: IndexArr
     few = max(1, min(3, len(before) // 3))
     first, last = median(before[:few]), median(before[-few:])
     again = median(fresh[: max(1, min(2, len(fresh)))])
-    return "counter-reset" if abs(again - last) < abs(again - first) else "fresh"
+    return "counter-reset" if abs(again - last) <= abs(again - first) + noise_std(before) else "fresh"
 
 
 def _take(curve: Curve, index: IndexArray) -> Curve:

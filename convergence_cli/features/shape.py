@@ -26,10 +26,11 @@ class Shape:
     means about a smooth curve; ``late_noise`` the same over the second half. ``late_z`` is the Mann-Kendall
     deviate over the last third, ``body_z`` from the first tenth on, ``fall_z`` over the whole curve.
     ``drop_z`` and ``rise_z`` are the drop to the end and the rise from the best in standard errors.
-    ``never_below``: nine tenths of all groups lie above the very first point (less 7 %), and the last third
-    beyond 1.5 times it. ``resolution``: the smallest drop, as a share of the start, that the noise would let
+    ``never_below``: all groups lie above the very first point (less 10 %), and the last third beyond twice
+    it. ``resolution``: the smallest drop, as a share of the start, that the noise would let
     be seen. ``above_start``: the share of the last third that lies above the start. ``tail_jump``: how many
-    of the last points lie beyond everything before by more than the drop.
+    of the last points lie beyond everything before by more than the drop; ``climbing``: how many of them climb
+    without a break beyond the later half. ``early_share``: the share of the drop that was made by half-time.
     """
 
     view: View
@@ -51,6 +52,9 @@ class Shape:
     resolution: float
     above_start: float
     tail_jump: int
+    climbing: int
+    early_share: float
+    last: float
     late_change: float
     smooth: FloatArray
     best_index: int
@@ -108,7 +112,8 @@ def shape_of(curve: Curve) -> Shape | None:
     noise, late_noise = noise_std(y), noise_std(y[n // 2 :])
     best = min(float(smooth[best_index]), end)
     near = y[max(best_index - tail, 0) : best_index + tail + 1]
-    sigma = max(late_noise, 0.25 * noise, 1e-12 * abs(best), _TINY)
+    # Few points estimate their own noise badly, and mostly too low.
+    sigma = max(late_noise, 0.5 * noise, 1e-12 * abs(best), _TINY) * (1 + 5 / n)
     return Shape(
         view=view,
         nonfinite=nonfinite_of(curve),
@@ -129,6 +134,9 @@ def shape_of(curve: Curve) -> Shape | None:
         rise_z=min((end - median(near)) / (sigma * math.sqrt(1.57 * (1 / tail + 1 / len(near)))), 1e6),
         above_start=float((y[-third:] > start).mean()),
         tail_jump=_tail_jump(curve, view, start, best),
+        climbing=_climbing(curve, view, start),
+        early_share=(start - float(smooth[n // 2])) / max(start - end, _TINY),
+        last=float(y[-1]) if curve.buckets is not None else float(curve.value[np.isfinite(curve.value)][-1]),
         late_change=(median(smooth[-third:][: max(third // 4, 1)]) - end),
         smooth=smooth,
         best_index=best_index,
@@ -153,7 +161,23 @@ def _drop_z(y: FloatArray, third: int, noise: float) -> float:
 def _never_below(y: FloatArray, third: int) -> bool:
     if len(y) < 6 or y[0] <= 0:
         return False
-    return bool(np.percentile(y[1:], 10) > 0.93 * y[0] and median(y[-third:]) > 1.5 * y[0])
+    return bool(y[1:].min() > 0.9 * y[0] and median(y[-third:]) > 2 * y[0])
+
+
+def _climbing(curve: Curve, view: View, start: float) -> int:
+    """How many of the last points climb, each beyond all of the later half, to end above the start."""
+    n = len(view)
+    last = curve.value[-5:] if curve.buckets is None else view.mean[-5:]
+    if n < 10 or not last[-1] > start:
+        return 0
+    ceiling = float(view.high[n // 2 : n - 5].max()) if n - 5 > n // 2 else float(view.high[n // 2])
+    margin = ceiling - float(view.low[n // 2 :].min())
+    count = 0
+    for value, before in zip(last[::-1], last[-2::-1], strict=False):
+        if not (value > ceiling + margin and value > before):
+            break
+        count += 1
+    return count
 
 
 def _tail_jump(curve: Curve, view: View, start: float, best: float) -> int:

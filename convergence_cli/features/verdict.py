@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from convergence_cli.features.evidence import Evidence, Loss
 
 # A verdict less likely than this is not given.
-SURE_ENOUGH = 0.5
+SURE_ENOUGH = 0.55
 # A trend over the last third counts as one from this normal deviate on.
 TREND_Z = 2.5
 
@@ -34,13 +34,13 @@ def verdict_of(evidence: Evidence) -> Verdict:
     chance = evidence.chance
     val = evidence.val_loss
     assert chance is not None
-    judged = classifier.judge(
-        loss.shape, None if val is None else val.shape, evidence.gap, chance, evidence.log.late_start
-    )
+    judged = classifier.judge(loss.shape, None if val is None else val.shape, evidence.gap, chance)
     probabilities = judged.probabilities
     best = max(LABELS, key=lambda label: probabilities[label])
     if probabilities[best] < SURE_ENOUGH:
         reason = f"{_moved(loss)}: too little, for {loss.shape.points} points and its noise, to say."
+        if loss.shape.tail_jump:
+            reason = f"{_moved(loss)}, but its last point is {loss.shape.last:.4g}: one point is too little to say."
         return Verdict("undetermined", 0.0, "ambiguous", reason, best_step=_best_step(evidence))
     state, since, reason = _DESCRIBE[best](evidence, loss, judged)
     return Verdict(best, probabilities[best], state, reason, probabilities, since, _best_step(evidence))
@@ -169,6 +169,12 @@ def _converging(evidence: Evidence, loss: Loss, judged: Judgement) -> tuple[str,
         return "still-improving", None, reason + ", and still falls."
     if recovered:
         return "spike-recovered", None, f"{reason}; it recovered from {len(recovered)} spike(s)."
+    if shape.late_z > TREND_Z and shape.rise > 0:
+        return (
+            "converged",
+            None,
+            f"{reason}, and has risen by {100 * shape.rise / max(shape.drop, 1e-300):.2g} % of its drop.",
+        )
     return "converged", None, reason + ", and has levelled off."
 
 

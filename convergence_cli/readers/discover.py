@@ -28,6 +28,7 @@ SKIPPED_FOLDERS = frozenset(
 )
 # Sibling folders into which one run's event files are split by its writers.
 _PARTS = frozenset({"train", "training", "validation", "val", "valid", "eval", "test", "dev"})
+_SIBLING_FILES = ("learn_error.tsv", "test_error.tsv")
 _LOG_ENDINGS = (".csv", ".tsv", ".log", ".jsonl", ".ndjson", ".wandb", ".out")
 _NEVER = (
     (".py", ".md", ".rst", ".toml", ".cfg", ".ini", ".sh", ".ipynb", ".html", ".css", ".js", ".yaml", ".yml")
@@ -38,7 +39,7 @@ _NOT_RUNS = re.compile(
     r"(?i)^(config|hparams?|hyperparams?|args|params|training_args|run_config|tokenizer.*|vocab|special_tokens.*"
     r"|added_tokens|generation_config|preprocessor_config|model\.safetensors\.index|package|environment"
     r"|wandb-summary|wandb-metadata|all_results|train_results|eval_results|opt|settings)\.json$"
-    r"|^(requirements|license|readme|labels|vocab|merges|diff|conda-environment).*\.txt$|^tune_results\.csv$"
+    r"|^time_left\.tsv$|^(requirements|license|readme|labels|vocab|merges|diff|conda-environment).*\.txt$|^tune_results\.csv$"
 )
 _CHECKPOINT = re.compile(r"^checkpoint-(\d+)$")
 
@@ -142,10 +143,16 @@ def _group_candidate(root: Path, folder: Path, members: tuple[Path, ...]) -> Can
         found = _single(sources[0])
         sources, module = found.sources, found.reader
     else:
-        module = reader("tensorboard" if "tfevents" in members[0].name else "mlflow")
+        module = reader(_group_reader(members[0]))
     relative = (members[0] if len(members) == 1 else folder).relative_to(root)
     name = str(relative) if str(relative) != "." else root.name
     return Candidate(name, members[0].parent if len(members) == 1 else folder, sources, module)
+
+
+def _group_reader(member: Path) -> str:
+    if "tfevents" in member.name:
+        return "tensorboard"
+    return "dvclive" if member.name.endswith(".tsv") else "mlflow"
 
 
 def _walk(root: Path) -> Iterator[Path]:
@@ -184,16 +191,20 @@ def _grouped(root: Path, files: list[Path]) -> list[tuple[Path, tuple[Path, ...]
             folder = path.parent
             split = folder != root and (folder.name.lower() in _PARTS or ("_" in folder.name and _is_part(folder)))
             events.setdefault(folder.parent if split else folder, []).append(path)
-        elif "metrics" in path.relative_to(root.parent).parts[:-1] and "." not in path.name:
+        elif _NOT_RUNS.match(path.name):
+            continue
+        elif "metrics" in path.parts[-6:-1] and (path.suffix == ".tsv" or "." not in path.name):
             parts = path.parts
             stores.setdefault(Path(*parts[: len(parts) - parts[::-1].index("metrics")]), []).append(path)
+        elif path.name in _SIBLING_FILES:
+            stores.setdefault(path.parent, []).append(path)
         elif path.name == "trainer_state.json":
             match = _CHECKPOINT.match(path.parent.name)
             home = path.parent.parent if match and path.parent != root else path.parent
             rank = int(match.group(1)) if match else sys.maxsize
             if home not in checkpoints or rank > checkpoints[home][0]:
                 checkpoints[home] = (rank, path)
-        elif not path.name.lower().endswith(_NEVER) and not _NOT_RUNS.match(path.name):
+        elif not path.name.lower().endswith(_NEVER):
             rest.append(path)
     groups = [(folder, tuple(members)) for folder, members in (*events.items(), *stores.items())]
     groups += [(path.parent, (path,)) for _, path in checkpoints.values()]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-_BARE = (b"NaN", b"Infinity", b"-Infinity")
+_BARE = (b"NaN", b"Infinity", b"-Infinity", b"nan", b"inf", b"-inf")
 # f-strings write nan and inf in lower case; a string is skipped whole, so that its text is left alone.
 _LENIENT = re.compile(rb'"(?:[^"\\]|\\.)*"|(?<![\w.])([-+]?(?:nan|inf(?:inity)?))(?![\w.])', re.IGNORECASE)
 _LONGEST_INTEGER = 300

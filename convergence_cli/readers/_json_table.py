@@ -23,13 +23,14 @@ _MODES = frozenset(("train", "val", "valid", "validation", "eval", "test"))
 _NAME_KEYS = ("name", "metric", "tag", "key")
 _FEW = 8
 _MAX_NUMBER_TEXT = 64
+_NUMBER_STARTS = "0123456789+-.nNiI "
 
 
 def number(value: object) -> float | None:
     """``value`` as a float, numeric strings included; None where it is no number. A bool is none."""
     if isinstance(value, bool):
         return None
-    if isinstance(value, str) and (len(value) > _MAX_NUMBER_TEXT or "_" in value):
+    if isinstance(value, str) and (value[:1] not in _NUMBER_STARTS or len(value) > _MAX_NUMBER_TEXT or "_" in value):
         return None
     if not isinstance(value, (int, float, str)):
         return None
@@ -118,6 +119,7 @@ def _columns(
     prefix: str,
     parts: dict[str, list[Points]],
     singles: _Lists,
+    depth: int = 1,
 ) -> None:
     """Records of one shape: a series a key, read at once where every value is a number."""
     for key in keys:
@@ -127,10 +129,14 @@ def _columns(
         if column is not None:
             parts.setdefault(prefix + key, []).append((indices, column))
             continue
-        if kinds.isdisjoint((int, float, str, dict)) or (dict in kinds and key in CONFIG_KEYS):
+        if kinds.isdisjoint((int, float, str, dict)) or (depth == 1 and dict in kinds and key in CONFIG_KEYS):
+            continue
+        inner = {tuple(value) for value in values} if kinds == {dict} and depth < MAX_DEPTH else set()
+        if len(inner) == 1:
+            _columns(values, inner.pop(), indices, f"{prefix}{key}/", parts, singles, depth + 1)
             continue
         for value, index in zip(values, indices.tolist(), strict=True):
-            _walk(value, prefix + key, index, 1, singles)
+            _walk(value, prefix + key, index, depth, singles)
 
 
 def _column(values: list[Any], kinds: set[type]) -> FloatArray | None:

@@ -29,6 +29,8 @@ _NON_FINITE = {
 _WRAPPED = re.compile(r"(?:tensor|array|(?:np|numpy|jnp)\.\w+|float\d*)\(\s*([^,()\[\]]+?)\s*(?:,.*)?\)", re.DOTALL)
 _THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d*)?")
 _LONGEST_NUMBER = 200
+# So many different cells without any number among them: the rest need no look.
+_SURELY_TEXT = 1000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,8 +105,11 @@ def _parse_mixed(cells: Sequence[str], decimal: str) -> Column:
     values: list[float] = []
     present: list[bool] = []
     text = 0
-    for cell in cells:
+    for index, cell in enumerate(cells):
         number: float | None
+        if len(texts) >= _SURELY_TEXT and len(texts) == len(known) - 1:
+            rest = len(cells) - index
+            return Column(np.full(len(cells), np.nan), np.zeros(len(cells), dtype=np.bool_), text + rest)
         if cell in known:
             number = known[cell]
             text += cell in texts

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from convergence_cli.readers._collect import Collector
 
 _FAST_REFUSALS = 3
+_MAX_OTHER_HEADERS = 100
 
 
 class TableReader:
@@ -151,10 +152,11 @@ class TableReader:
         while len(cells) > 1 and not cells[-1].strip():
             cells.pop()
         names = named(cells)
-        known = set(self._assembly.names) - {""}
-        if names == self._assembly.names or (len(names) > 1 and any(n in known or is_axis(n) for n in names)):
+        if names == self._assembly.names:
             return names
-        return None
+        if len(names) == 1 or self._assembly.tally.other_headers >= _MAX_OTHER_HEADERS:
+            return None
+        return names if any(name in self._assembly.names or is_axis(name) for name in names if name) else None
 
     def _is_torn(self, row: list[str]) -> bool:
         """Whether a last row without a line end has too few cells, or a last cell that is no number."""

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 FORMAT = "csv"
 # Below this, importing pandas costs more than it saves.
 BIG_BYTES = 12 << 20
-_SMALL_BLOCK = 1 << 20
-_BIG_BLOCK = 4 << 20
+_BLOCK_BYTES = 4 << 20
 _LOOKED_AT = 1 << 18
 
 
@@ -46,7 +45,7 @@ def read(sources: Sequence[Source], options: ReadOptions) -> list[Run]:
 def _read_table(source: Source) -> Run:
     table: TableReader | None = None
     collector = Collector(source.shown)
-    for block in source.line_blocks(_BIG_BLOCK if source.size >= BIG_BYTES else _SMALL_BLOCK):
+    for block in source.line_blocks(_BLOCK_BYTES):
         if table is None:
             layout = detect(block[:_LOOKED_AT].decode("utf-8", "replace"), complete=len(block) <= _LOOKED_AT)
             if layout is None:

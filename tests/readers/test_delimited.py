@@ -366,7 +366,7 @@ def test_a_good_table_is_claimed(text: str) -> None:
 @pytest.fixture
 def always_big(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delimited, "BIG_BYTES", 0)
-    monkeypatch.setattr(delimited, "_BIG_BLOCK", 2048)
+    monkeypatch.setattr(delimited, "_BLOCK_BYTES", 2048)
 
 
 def hostile_table() -> str:
@@ -480,6 +480,11 @@ def test_no_bytes_raise_anything_but_a_source_error(data: bytes) -> None:
                 continue
             for curve in run.curves:
                 assert len(curve.step) == len(curve.value) > 0
+
+
+def test_files_of_nothing_but_headers_are_read_in_time() -> None:
+    run = read("step,loss\n0,1\n1,2\n" + "step,lr\n2,3\nstep,loss\n3,4\n" * 300)
+    assert any(note.startswith("100 times a new header") for note in run.notes)
 
 
 def test_a_wide_or_endless_line_does_no_harm() -> None:

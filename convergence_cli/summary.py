@@ -27,7 +27,7 @@ def summarise(evidence: Evidence) -> dict[str, Any]:
     unread = [curve.name for curve in run.curves if not curve.role]
     return {
         "points": 0 if main is None else main.points,
-        "first_step": None if main is None else _edge(main, 0),
+        "first_step": None if main is None else _first_step(main),
         "last_step": None if main is None else _edge(main, -1),
         "epochs": _epochs(main),
         "x": run.config.get("x", "step"),
@@ -38,6 +38,12 @@ def summarise(evidence: Evidence) -> dict[str, Any]:
         "config": config,
         "curves": {str(curve.role): _thumbnail(curve) for curve in roles},
     }
+
+
+def _first_step(curve: Curve) -> float | None:
+    if curve.buckets is not None:
+        return float(curve.buckets.first_step[0])
+    return _edge(curve, 0)
 
 
 def _edge(curve: Curve, index: int) -> float | None:

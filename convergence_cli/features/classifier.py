@@ -37,6 +37,7 @@ VAL_RISE_OF_DROP = 0.04
 MOVED = 0.02
 # A loss that falls by less than this, all of it within its first tenth, may only have washed out its start.
 SMALL_DROP = 0.15
+DEAD_DROP = 0.1
 MOVED_Z = 4.0
 # Where noise would hide a drop of this share, a loss that seems flat may not be.
 UNSEEN = 0.1
@@ -159,6 +160,9 @@ def improved_of(shape: Shape, chance: Chance) -> float:
         return min(moved, 0.15)
     if shape.relative_drop < SMALL_DROP and shape.points >= 20 and (shape.body_drop < 0.01 or shape.body_z > -2.5):
         moved = min(moved, 0.35 + 0.4 * max(shape.relative_drop - MOVED, 0.0) / (SMALL_DROP - MOVED))
+    if shape.resting and shape.relative_drop < DEAD_DROP and abs(shape.late_z) < RISING_Z:
+        # A constant output has no batch noise; a model that learns has.
+        moved = min(moved, 0.3)
     if shape.drop_z > LEVELLED_Z and shape.body_z < -MOVED_Z and shape.early_share > LEVELLED_SHARE:
         # A small but clear fall that has levelled off: a loss with a large constant in it looks like that.
         moved = max(moved, 0.5)

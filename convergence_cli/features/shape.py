@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from convergence_cli.model import Curve, FloatArray
 
 _TINY = 1e-300
+# A loss rests where this share of its points lies within this band, with noise below this share of its level.
+REST_SHARE, REST_BAND, REST_NOISE = 0.6, 0.005, 0.002
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,7 +32,8 @@ class Shape:
     it. ``resolution``: the smallest drop, as a share of the start, that the noise would let
     be seen. ``above_start``: the share of the last third that lies above the start. ``tail_jump``: how many
     of the last points lie beyond everything before by more than the drop; ``climbing``: how many of them climb
-    without a break beyond the later half. ``early_share``: the share of the drop that was made by half-time.
+    without a break beyond the later half. ``early_share``: the share of the drop that was made by half-time. ``resting``: from the first third on
+    the loss lies on one value, with less noise than batches of data have.
     """
 
     view: View
@@ -54,6 +57,7 @@ class Shape:
     tail_jump: int
     climbing: int
     early_share: float
+    resting: bool
     last: float
     late_change: float
     smooth: FloatArray
@@ -135,6 +139,7 @@ def shape_of(curve: Curve) -> Shape | None:
         above_start=float((y[-third:] > start).mean()),
         tail_jump=_tail_jump(curve, view, start, best),
         climbing=_climbing(curve, view, start),
+        resting=_resting(y, end, late_noise),
         early_share=(start - float(smooth[n // 2])) / max(start - end, _TINY),
         last=float(y[-1]) if curve.buckets is not None else float(curve.value[np.isfinite(curve.value)][-1]),
         late_change=(median(smooth[-third:][: max(third // 4, 1)]) - end),
@@ -162,6 +167,12 @@ def _never_below(y: FloatArray, third: int) -> bool:
     if len(y) < 6 or y[0] <= 0:
         return False
     return bool(y[1:].min() > 0.9 * y[0] and median(y[-third:]) > 2 * y[0])
+
+
+def _resting(y: FloatArray, end: float, late_noise: float) -> bool:
+    later = y[len(y) // 3 :]
+    near = float((np.abs(later - end) <= REST_BAND * abs(end)).mean())
+    return len(y) >= 20 and near >= REST_SHARE and late_noise <= REST_NOISE * abs(end)
 
 
 def _climbing(curve: Curve, view: View, start: float) -> int:

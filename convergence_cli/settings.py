@@ -117,7 +117,8 @@ def _table(path: Path, *, whole: bool | None = None) -> tuple[Path, str, Mapping
         raw = path.read_bytes()
     except (OSError, ValueError):
         return None
-    if not whole and b"ctroubleshoot" not in raw:
+    # Most files of this name hold no table of ours: spare them the parser.
+    if not whole and not (b"tool.ctroubleshoot" in raw or (b"[tool]" in raw and b"ctroubleshoot" in raw)):
         return None
     text = raw.decode("utf-8", "replace")
     data = _parse(path, text)

@@ -47,7 +47,16 @@ def test_version_imports_nothing_beyond_the_standard_library(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["analyze", "--help"], ["rules"], ["explain", "LC001"], ["explain", "LC999"], ["oops"]]
+    "arguments",
+    [
+        ["--help"],
+        ["analyze", "--help"],
+        ["rules"],
+        ["explain", "LC001"],
+        ["explain", "learning-rate-too-high"],
+        ["explain", "LC999"],
+        ["oops"],
+    ],
 )
 def test_help_and_rule_pages_import_nothing_heavy(tmp_path: Path, arguments: list[str]) -> None:
     assert not imported_by(tmp_path, *arguments) & HEAVY

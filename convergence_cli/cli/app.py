@@ -16,7 +16,7 @@ COMMANDS = {
     "ingest": "Write logs as tidy rows: run, series, role, step, epoch, value, line.",
     "report": "Render a saved report again, without the run.",
     "rules": "List the rules.",
-    "explain": "Say what a rule checks, how it decides, and when it is wrong.",
+    "explain": "Say what a rule checks, how it decides and when it is wrong, or what a cause is.",
     "demo": "Show the report on a real run that comes with the package.",
 }
 HELP = "Is a training run converging, diverging, stuck or overfitting; why, and what to change."

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from convergence_cli.diagnosis.rank import rank_causes
-from convergence_cli.diagnosis.remedies import remedies_for
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -16,5 +13,9 @@ if TYPE_CHECKING:
 
 def explain(findings: Sequence[Finding], evidence: Evidence) -> tuple[tuple[Cause, ...], tuple[Remedy, ...]]:
     """Causes, likeliest first, and the remedies for them."""
+    # Here, so that the page of a cause can be shown without numpy.
+    from convergence_cli.diagnosis.rank import rank_causes
+    from convergence_cli.diagnosis.remedies import remedies_for
+
     causes = rank_causes(findings)
     return causes, remedies_for(causes, evidence)

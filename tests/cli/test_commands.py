@@ -127,6 +127,13 @@ def test_explain_takes_code_or_name_in_any_case(program: Program, name: str) -> 
         assert f"\n{section}\n" in done.stdout
 
 
+def test_explain_takes_a_cause(program: Program) -> None:
+    done = program("explain", "learning-rate-too-high")
+    assert done.returncode == 0
+    assert done.stdout.startswith("learning-rate-too-high (cause)\n")
+    assert "\nWhat speaks for it\n    LC101 " in done.stdout
+
+
 def test_demo_shows_the_command_and_its_report(program: Program) -> None:
     done = program("demo")
     assert done.returncode == 0

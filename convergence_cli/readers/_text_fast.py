@@ -29,7 +29,6 @@ SAMPLE = 256
 SHORTEST = 128
 PIECE = 1 << 19
 _NUMERIC = b"0123456789+-.eEnNaAiIfF"
-_JSON_NUMERIC = b"0123456789+-.eE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,11 +249,11 @@ def _prefix(gaps: Sequence[str]) -> re.Pattern[bytes]:
 def _table(texts: Sequence[bytes]) -> tuple[tuple[tuple[bytes, bytes], ...], bytes]:
     """Which texts must be replaced first, and the translation that turns the others into one comma each.
 
-    A text can be translated if it holds none of the characters of a JSON number, and one character
+    A text can be translated if it holds none of the characters of a number, and one character
     once that stands in no other text but where it is the comma too.
     """
     translate = bytearray(range(256))
-    plain = [text for text in texts if not set(text) & set(_JSON_NUMERIC) and b"," not in text]
+    plain = [text for text in texts if not set(text) & set(_NUMERIC) and b"," not in text]
     comma = next((mark for mark in b"|;\n\t" if plain and all(text.count(mark) == 1 for text in plain)), None)
     kept = plain if comma is not None else []
     swaps = tuple((text, b"," + b" " * (len(text) - 1)) for text in texts if text not in kept)

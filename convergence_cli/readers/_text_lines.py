@@ -19,6 +19,8 @@ _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?
 _CONTROL = re.compile(r"[\x00\x07\x08\x7f]+")
 _GLOG = re.compile(r"^\s*[IWEF]\d{4,8} [\d:.]{8,20} +\d+ [\w./-]{1,200}:\d+\] ?")
 _RANK = re.compile(r"^\s*\[?(?:default|rank|Rank|RANK|GPU|gpu)[ :]?(\d{1,5})\]?[:\]]?\s")
+# "srun --label" puts the task before the line; a line that names no step may itself begin with one.
+_TASK = re.compile(r"^\s*(\d{1,5}):\s+(?=[^\d]{0,80}\b(?:step|iter|iteration|epoch)\b)", re.IGNORECASE)
 _CODE = re.compile(
     r"^\s*(?:def |class |import |from [\w.]+ import |return\b|elif |else:|@\w|if .*:$|for .*:$|while .*:$|with .*:$|"
     r"[\w.]+\(\s*$|\)[,;]?$)"
@@ -59,7 +61,7 @@ def clean(state: str) -> Line:
     text = state[:MAX_LINE]
     if text[:1] in "IWEF " and (match := _GLOG.match(text)):
         text = text[match.end() :]
-    match = _RANK.match(text[:64])
+    match = _RANK.match(text[:64]) or _TASK.match(text[:160])
     return Line(text[match.end() :], int(match[1])) if match else Line(text)
 
 

@@ -54,7 +54,9 @@ class LogReader:
         held: tuple[Record, int | None] | None = None
         for state in shown:
             line = clean(state)
-            record = self._generic(line.text) if keras_bar(line.text) is None else None
+            record = self._table.record(line.text) if self._table.header else None
+            if record is None and keras_bar(line.text) is None:
+                record = self._generic(line.text)
             if record is None:
                 if held:
                     self.runs.add(held[0], self.line, held[1])
@@ -151,4 +153,5 @@ class LogReader:
 
 
 def _same_place(one: Record, other: Record) -> bool:
-    return one.step is not None and (one.step, one.epoch, one.total) == (other.step, other.epoch, other.total)
+    placed = one.step is not None or one.epoch is not None
+    return placed and (one.step, one.epoch, one.total) == (other.step, other.epoch, other.total)

@@ -16,6 +16,7 @@ from convergence_cli.readers._text_words import (
     SINGULAR_STEPS,
     STEP_RANK,
     context_in,
+    is_context,
     is_junk,
     is_metric,
     is_rate,
@@ -31,6 +32,10 @@ MAX_NUMBERS = 400
 _TOTAL = re.compile(r"^\s*/\s*$")
 _OF = re.compile(r"^ of $")
 _UNIT = re.compile(r"^(?:[A-Za-z_]|\.\w|%?\|)")
+_LEADING_UNIT = re.compile(r"^[A-Za-z/]+")
+_OPENS_BATCH = re.compile(r"^ \[ *$")
+_PLACE_OPENS = re.compile(r"^\s*\[ *$")
+_PLACE_GOES_ON = re.compile(r"^(?:,|\]\s*\[) *$")
 _POSITION = re.compile(r"(?:^|[ _-])(?:step|iter|iteration|epoch)$")
 _DATE_OR_CLOCK = re.compile(r"^[/:-]$")
 _LEADING_INDEX = re.compile(r"^\s*\[?\s*$")
@@ -91,7 +96,8 @@ def _names_a_value(gap: str) -> bool:
 
 def template(gaps: Sequence[str]) -> Template | None:
     """What the numbers between ``gaps`` are; None where nothing among them was measured or places the run."""
-    keys = [key_before(gap) for gap in gaps[:-1]]
+    # What touches the number before it is its unit, and no part of the next name.
+    keys = [key_before(gap if index == 0 else _LEADING_UNIT.sub("", gap)) for index, gap in enumerate(gaps[:-1])]
     steps: list[tuple[int, int, str]] = []
     bare: list[int] = []
     epoch: int | None = None
@@ -106,7 +112,7 @@ def template(gaps: Sequence[str]) -> Template | None:
             if has_total and not _DATE_OR_CLOCK.match(gaps[index]) and not _triple(gaps, index):
                 bare.append(index)
             continue
-        word = step_word(key)
+        word = "epoch" if tied and is_context(key) and _OPENS_BATCH.match(after) else step_word(key)
         if word is not None:
             if word in EPOCHS:
                 epoch = index if epoch is None else epoch
@@ -143,6 +149,8 @@ def _assembled(
     count = len(gaps) - 1
     step = total = None
     unnamed = False
+    if epoch is None and not steps and pairs:
+        epoch, bare = _bracketed(gaps, bare)
     if steps:
         _, step, word = min(steps)
         if not pairs and word not in SINGULAR_STEPS:
@@ -152,8 +160,9 @@ def _assembled(
         elif epoch is not None and bare and word == "batch":
             total = None
     elif bare and pairs:
-        step, total, unnamed = bare[0], bare[0] + 1, True
-    elif epoch is not None and epoch + 1 < count and gaps[epoch + 1] == "][":
+        step, unnamed = bare[0], True
+        total = step + 1 if _is_total(gaps[step + 1], step, count) else None
+    elif epoch is not None and epoch + 1 < count and gaps[epoch + 1].rstrip() == "][":
         step, unnamed = epoch + 1, True
     elif epoch is None and pairs and _LEADING_INDEX.match(gaps[0]) and _INDEX_END.match(gaps[1]):
         step = 0
@@ -164,6 +173,16 @@ def _assembled(
         if pair[1] not in (step, epoch):
             names.setdefault(pair[0], pair)
     return Template(tuple(gaps), tuple(names.values()), step, epoch, total, unnamed, not evidence, not names)
+
+
+def _bracketed(gaps: Sequence[str], bare: list[int]) -> tuple[int | None, list[int]]:
+    """The epoch and the batch of lines that begin ``[3, 200]`` or ``[3/5][200/1583]``."""
+    if not _PLACE_OPENS.match(gaps[0]) or len(gaps) < 4:
+        return None, bare
+    second = 2 if 0 in bare else 1
+    if not _PLACE_GOES_ON.match(gaps[second]):
+        return None, bare
+    return 0, [index for index in bare if index == second] or [second]
 
 
 def _is_total(after: str, index: int, count: int) -> bool:

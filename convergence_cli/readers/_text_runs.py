@@ -212,7 +212,7 @@ class Assembler:
         if now is not None and before is not None and now > before:
             if fell and run.within_epoch is None:
                 run.within_epoch = True
-            elif not fell and run.within_epoch and record.total and last is not None and last < record.total:
+            elif run.within_epoch and record.total and last is not None and last < min(step, record.total):
                 run.within_epoch = last >= 0.9 * record.total
             if run.within_epoch and not record.total and last is not None:
                 run.offset += last + run.raw_gap

@@ -148,6 +148,11 @@ def step_word(key: str) -> str | None:
     return words[-1] if all(word in _MAY_PRECEDE for word in words[:-1]) else None
 
 
+def is_context(key: str) -> bool:
+    """Whether a key is nothing but a context word."""
+    return key.lower() in _CONTEXTS
+
+
 def context_in(text: str) -> str | None:
     """The last standalone context word (train, val, test, eval) in ``text``, in its canonical form."""
     found = CONTEXT.findall(text)

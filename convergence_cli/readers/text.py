@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from convergence_cli.errors import NoLossError, SettingsError
 from convergence_cli.printable import printable
 from convergence_cli.readers._guard import HEAD_BYTES
+from convergence_cli.readers._text_dialects import Table
 from convergence_cli.readers._text_fast import feed_block
 from convergence_cli.readers._text_lines import NUMBER, clean, states, to_float
 from convergence_cli.readers._text_log import LogReader
@@ -72,11 +73,14 @@ def sniff(source: Source) -> float:
     if len(head) >= HEAD_BYTES - 4:
         lines.pop()
     templates, seen = Templates(), set()
-    measured = anchored = total = 0
+    table = Table()
+    measured = anchored = rows = total = 0
     for raw in lines:
         for state in states(raw)[-2:]:
             total += 1
-            found = templates.match(clean(state).text)
+            shown = clean(state).text
+            rows += table.record(shown) is not None or table.heads(shown)
+            found = templates.match(shown)
             if found is None or found[0].positions_only:
                 continue
             measured += 1
@@ -87,7 +91,7 @@ def sniff(source: Source) -> float:
         return 0.0
     if measured > len(seen) and (anchored > 1 or measured >= 0.2 * total):
         return 0.6 if measured >= 5 else 0.45
-    if anchored or measured >= max(2, 0.2 * total):
+    if anchored or rows > 1 or measured >= max(2, 0.2 * total):
         return 0.3
     return 0.15 if source.size > HEAD_BYTES and suffix not in _NOT_LOGS else 0.0
 
@@ -170,12 +174,18 @@ def _is_torn(tail: bytes, log: LogReader) -> bool:
     shown = states(tail.decode("utf-8", "replace"))
     if not shown:
         return False
-    gaps, tokens = split(clean(shown[-1]).text)
-    if log.latest is None or not tokens:
+    cleaned = clean(shown[-1]).text
+    gaps, tokens = split(cleaned)
+    latest = log.latest
+    if latest is None or not tokens:
         return False
-    if gaps != log.latest.gaps:
-        return True
-    return gaps[-1] == "" and len(tokens[-1]) < log.latest_width and tokens[-1].lower() not in ("nan", "inf")
+    if gaps == latest.gaps:
+        finished = gaps[-1] != "" or tokens[-1].lower() in ("nan", "inf", "-inf")
+        return not finished and len(tokens[-1]) < log.latest_width
+    found = log.templates.match(cleaned)
+    if found is None or found[0].positions_only:
+        return gaps[0].strip() != "" and gaps[0] == latest.gaps[0]
+    return gaps[-1] == "" or gaps[-1] != latest.gaps[-1]
 
 
 def _judged(run: Run, by_pattern: bool) -> bool:

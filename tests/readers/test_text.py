@@ -381,6 +381,45 @@ def test_only_the_first_process_is_read() -> None:
     assert "several processes print the same series: only the first one's is read" in run.notes
 
 
+def test_task_labels_of_srun_are_ranks() -> None:
+    log = "".join(f"{rank}: step {step} | loss {rank + 1}.5\n" for step in range(3) for rank in (1, 0))
+    assert points(one(log)["loss"]) == [(0, 2.5), (1, 2.5), (2, 2.5)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "steps"),
+    [
+        (["[1,  2000] loss: 2.1", "[1,  4000] loss: 1.8", "[2,  2000] loss: 1.4"], [2000, 4000, 8000]),
+        (["[1/5][0/90]\tLoss_D: 1.9", "[1/5][50/90]\tLoss_D: 1.2", "[2/5][0/90]\tLoss_D: 1.1"], [0, 50, 90]),
+        (["Train: 0 [   0/90 (  0%)]  Loss: 6.9 (6.9)", "Train: 1 [   0/90 (  0%)]  Loss: 6.8 (6.9)"], [0, 90]),
+        (["INFO - Epoch(train)  [1][50/90]  loss: 6.9", "INFO - Epoch(train)  [2][50/90]  loss: 6.8"], [50, 140]),
+        (["loss: 2.3  [   64/900]", "loss: 2.2  [  640/900]"], [64, 640]),
+        (["INFO:tensorflow:loss = 2.3, step = 1", "INFO:tensorflow:loss = 1.3, step = 101 (3.2 sec)"], [1, 101]),
+    ],
+)
+def test_places_in_brackets(lines: list[str], steps: list[float]) -> None:
+    curves = one("\n".join(lines) + "\n")
+    assert len(curves) == 1
+    assert next(iter(curves.values())).step.tolist() == steps
+
+
+def test_ultralytics_rows_keep_the_last_state_of_an_epoch() -> None:
+    header = "      Epoch    GPU_mem   box_loss   cls_loss  Instances       Size\n"
+    log = "".join(
+        header
+        + "\r".join(
+            f"      {epoch}/2      2.3G      1.{n}       2.{n}         12        640: {n}0%|███| {n}/9 [00:01<00:09]"
+            for n in (3, 9)
+        )
+        + "\n                   all        128        929      0.64      0.537      0.605\n\n"
+        for epoch in (1, 2)
+    )
+    curves = one(log)
+    assert points(curves["box_loss"]) == [(1, 1.9), (2, 1.9)]
+    assert set(curves) == {"box_loss", "cls_loss"}
+    assert text.sniff(source(log)) == 0.3
+
+
 def test_tables() -> None:
     log = (
         "  epoch    train_loss    valid_acc    valid_loss     dur\n"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from convergence_cli.readers import _text_fast as fast
@@ -169,7 +169,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=60, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(
     st.sampled_from(LAYOUTS),
     st.integers(0, 1 << 30),

@@ -131,6 +131,8 @@ def test_noise_between_the_lines_costs_only_itself(taken: list[int]) -> None:
         "step 1500 | loss 1e400 | lr 1e-400 | grad_norm 5.",
         "step 1500 | loss 0x10 | lr 1 | grad_norm 5",
         "step 1500 | loss 123456789012345678901234567890 | lr 1 | grad_norm 5",
+        "step 1500 | loss 0.5nan | lr 1 | grad_norm 5",
+        "step 1500 | loss 0.5a | lr 1 | grad_norm 5",
         "step 1500 | loss 1e | lr 1 | grad_norm 5",
         "Epoch 3",
         "step 99999999999999999 | loss 1 | lr 1 | grad_norm 5",

@@ -119,18 +119,21 @@ class TableReader:
             names = self._new_header(row)
             if names is None:
                 continue
-            self._feed_rows(cells[begin:index], at[begin:index])
-            begin = index + 1
             if names == self._assembly.names:
                 self._assembly.tally.repeated_headers += 1
-            else:
-                self._assembly.tally.other_headers += 1
-                self._assembly.restart(names)
+                cells[index] = []
+                continue
+            self._feed_rows(cells[begin:index], at[begin:index])
+            begin = index + 1
+            self._assembly.tally.other_headers += 1
+            self._assembly.restart(names)
         self._feed_rows(cells[begin:], at[begin:])
         self._line += rows.consumed
         return rows.consumed
 
     def _feed_rows(self, rows: list[list[str]], at: Sequence[int]) -> None:
+        at = [line for line, row in zip(at, rows, strict=True) if row]
+        rows = [row for row in rows if row]
         if not rows:
             return
         width = len(self._assembly.names)

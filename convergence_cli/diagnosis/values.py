@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 # A third of the edge of stability is the common safety margin (Google tuning playbook).
 MARGIN = 3.0
 FAR = 10.0
+MIN_NORMS = 5
 # The largest rates that are usual for an optimizer: a raised rate stops there.
 CEILINGS = {"adam": 3e-3, "adamw": 3e-3, "nadam": 3e-3, "rmsprop": 3e-3, "lion": 3e-4, "sgd": 0.3, "adagrad": 0.1}
 DEFAULT_CEILING = 3e-3
@@ -66,7 +67,7 @@ def lower_rate(evidence: Evidence) -> tuple[float | None, str]:
 
 
 def raise_rate(evidence: Evidence) -> tuple[float | None, str]:
-    """Ten times the rate, up to what is usual for the optimizer."""
+    """Ten times the rate, up to what is usual for the optimizer; None where it is as high already."""
     known = known_rate(evidence)
     if known is None:
         return (
@@ -75,32 +76,33 @@ def raise_rate(evidence: Evidence) -> tuple[float | None, str]:
         )
     rate, source = known
     ceiling = CEILINGS.get(str(evidence.config.get("optimizer", "")).lower(), DEFAULT_CEILING)
-    value = rate * FAR if rate < ceiling else rate * MARGIN
-    if rate < ceiling:
-        value = min(max(value, math.sqrt(rate * ceiling)), ceiling)
-    return rounded(value), f"The loss has not moved at {rate:.3g} ({source}); tried up to the usual {ceiling:g}."
+    if rate >= ceiling / 2:
+        return None, f"No value can be given: {rate:.3g} ({source}) is as high as is usual; look at the other causes."
+    value = min(rate * FAR, ceiling)
+    return rounded(value), f"The loss has not moved at {rate:.3g} ({source}); tenfold, up to the usual {ceiling:g}."
 
 
 def clip_norm(evidence: Evidence) -> tuple[float, str] | None:
-    """The 90th percentile of the gradient norms before the fault (Google tuning playbook)."""
+    """The 90th percentile of the gradient norms while the loss still fell (Google tuning playbook)."""
     curve = evidence.run.curve("grad_norm")
+    loss, verdict = evidence.loss, evidence.verdict
     if curve is None:
         return None
-    value = curve.value[np.isfinite(curve.value)]
-    since = evidence.verdict.since_step
-    if since is not None and evidence.verdict.label == "diverging":
-        before = curve.value[(curve.step < since) & np.isfinite(curve.value)]
-        value = before if len(before) >= 5 else value
-    if len(value) < 5:
+    finite = np.isfinite(curve.value)
+    value = curve.value[finite]
+    when = ""
+    if verdict.label == "diverging":
+        healthy = loss.shape.best_step if loss is not None else -math.inf
+        value = curve.value[finite & (curve.step <= healthy)]
+        when = f" up to step {healthy:g}, while the loss still fell,"
+        if len(value) < MIN_NORMS:
+            return 1.0, "The gradient norm is out of bounds from the first steps on; 1.0 is the common default."
+    if len(value) < MIN_NORMS:
         return None
     norm = float(np.percentile(value, 90))
     if norm <= 0:
         return None
-    return (
-        rounded(norm),
-        f"The 90th percentile of {len(value)} gradient "
-        f"norms{' before the fault' if since is not None else ''} is {norm:.3g}.",
-    )
+    return rounded(norm), f"The 90th percentile of {len(value)} gradient norms{when} is {norm:.3g}."
 
 
 def resume_step(evidence: Evidence) -> tuple[float, str] | None:

@@ -42,7 +42,6 @@ class Collector:
     def __init__(self, file: str | None = None) -> None:
         self._file = file
         self._series: dict[str, _Series] = {}
-        self.dropped: set[str] = set()
 
     def add(
         self,
@@ -101,7 +100,6 @@ class Collector:
         series = self._series.get(name)
         if series is None:
             if len(self._series) >= MAX_SERIES:
-                self.dropped.add(name)
                 return None
             series = self._series[name] = _Series()
         return series

@@ -35,12 +35,16 @@ class ReadOptions:
 
 @dataclass
 class Source:
-    """One input file (or spooled stream). Text is handed out as UTF-8 whatever its byte-order mark says."""
+    """One input file (or spooled stream). Text is handed out as UTF-8 whatever its byte-order mark says.
+
+    ``follow_links`` is False for files found inside a run folder: a link there could lead out of it.
+    """
 
     path: Path
     shown: str
     notes: list[str] = field(default_factory=list)
     stream: IO[bytes] | None = None
+    follow_links: bool = True
 
     @classmethod
     def from_stream(cls, stream: IO[bytes], shown: str = "<stdin>") -> Source:
@@ -129,7 +133,10 @@ class Source:
             return handle
         try:
             # Non-blocking, so that a FIFO swapped in after discovery cannot hang the open.
-            descriptor = os.open(self.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+            flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+            if not self.follow_links:
+                flags |= getattr(os, "O_NOFOLLOW", 0)
+            descriptor = os.open(self.path, flags)
         except OSError as error:
             raise self.error(
                 f"cannot be opened: {error.strerror or error}.", "Check the path and its permissions."

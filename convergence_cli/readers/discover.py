@@ -136,7 +136,7 @@ def _looks_like_log(path: Path) -> bool:
 
 
 def _group_candidate(root: Path, folder: Path, members: tuple[Path, ...]) -> Candidate | None:
-    sources = tuple(Source(path, str(path)) for path in members)
+    sources = tuple(Source(path, str(path), follow_links=False) for path in members)
     if len(sources) == 1:
         if not _looks_like_log(members[0]) and not sources[0].head.strip():
             return None

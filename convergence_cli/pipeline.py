@@ -11,7 +11,6 @@ from convergence_cli.errors import NoLossError, SourceError
 from convergence_cli.features.evidence import Evidence
 from convergence_cli.model import Report, Run, RunError, RunReport
 from convergence_cli.printable import printable
-from convergence_cli.readers._collect import MAX_SERIES
 from convergence_cli.readers._guard import ReadOptions
 from convergence_cli.readers.config import read_config
 from convergence_cli.readers.discover import discover
@@ -122,8 +121,6 @@ def _read(candidate: Candidate, settings: Settings) -> list[Run]:
             path=source.shown if len(candidate.sources) == 1 else str(candidate.folder),
             config={**beside, **run.config},
         )
-        if len(run.curves) >= MAX_SERIES:
-            notes_here.append(f"only the first {MAX_SERIES:,} series were read")
         fresh = [note for note in dict.fromkeys(notes_here) if note not in run.notes]
         ready.append(assign_roles(named.noting(*fresh), settings.metrics))
     if not ready:

@@ -29,11 +29,12 @@ class Shape:
     deviate over the last third, ``body_z`` from the first tenth on, ``fall_z`` over the whole curve.
     ``drop_z`` and ``rise_z`` are the drop to the end and the rise from the best in standard errors.
     ``never_below``: all groups lie above the very first point (less 10 %), and the last third beyond twice
-    it. ``resolution``: the smallest drop, as a share of the start, that the noise would let
-    be seen. ``above_start``: the share of the last third that lies above the start. ``tail_jump``: how many
-    of the last points lie beyond everything before by more than the drop; ``climbing``: how many of them climb
-    without a break beyond the later half. ``early_share``: the share of the drop that was made by half-time. ``resting``: from the first third on
-    the loss lies on one value, with less noise than batches of data have.
+    it. ``resolution``: the smallest drop, as a share of the start, that the noise would let be seen.
+    ``above_start``: the share of the last third that lies above the start. ``tail_jump``: how many of the
+    last points lie beyond everything before by more than the drop; ``climbing``: how many of them climb
+    without a break beyond the later half. ``early_share``: the share of the drop that was made by
+    half-time. ``resting``: from the first third on the loss lies on one value, with less noise than batches
+    of data have.
     """
 
     view: View

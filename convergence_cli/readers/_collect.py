@@ -42,6 +42,7 @@ class Collector:
     def __init__(self, file: str | None = None) -> None:
         self._file = file
         self._series: dict[str, _Series] = {}
+        self.dropped: set[str] = set()
 
     def add(
         self,
@@ -100,6 +101,8 @@ class Collector:
         series = self._series.get(name)
         if series is None:
             if len(self._series) >= MAX_SERIES:
+                if len(self.dropped) < MAX_SERIES:
+                    self.dropped.add(name)
                 return None
             series = self._series[name] = _Series()
         return series

@@ -30,10 +30,45 @@ SKIPPED_FOLDERS = frozenset(
 _PARTS = frozenset({"train", "training", "validation", "val", "valid", "eval", "test", "dev"})
 _SIBLING_FILES = ("learn_error.tsv", "test_error.tsv")
 _LOG_ENDINGS = (".csv", ".tsv", ".log", ".jsonl", ".ndjson", ".wandb", ".out")
-_NEVER = (
-    (".py", ".md", ".rst", ".toml", ".cfg", ".ini", ".sh", ".ipynb", ".html", ".css", ".js", ".yaml", ".yml")
-    + (".pt", ".pth", ".bin", ".ckpt", ".safetensors", ".npz", ".npy", ".h5", ".pkl", ".pickle", ".onnx")
-    + (".png", ".jpg", ".jpeg", ".svg", ".pdf", ".gif", ".zip", ".gz", ".tar", ".lock", ".prototxt")
+_NEVER = tuple(
+    f".{ending}"
+    for ending in [
+        "py",
+        "md",
+        "rst",
+        "toml",
+        "cfg",
+        "ini",
+        "sh",
+        "ipynb",
+        "html",
+        "css",
+        "js",
+        "yaml",
+        "yml",
+        "pt",
+        "pth",
+        "bin",
+        "ckpt",
+        "safetensors",
+        "npz",
+        "npy",
+        "h5",
+        "pkl",
+        "pickle",
+        "onnx",
+        "png",
+        "jpg",
+        "jpeg",
+        "svg",
+        "pdf",
+        "gif",
+        "zip",
+        "gz",
+        "tar",
+        "lock",
+        "prototxt",
+    ]
 )
 _NOT_RUNS = re.compile(
     r"(?i)^(config|hparams?|hyperparams?|args|params|training_args|run_config|tokenizer.*|vocab|special_tokens.*"

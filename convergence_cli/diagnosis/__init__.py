@@ -16,6 +16,7 @@ def explain(findings: Sequence[Finding], evidence: Evidence) -> tuple[tuple[Caus
     # Here, so that the page of a cause can be shown without numpy.
     from convergence_cli.diagnosis.rank import rank_causes
     from convergence_cli.diagnosis.remedies import remedies_for
+    from convergence_cli.diagnosis.values import contexts_of
 
-    causes = rank_causes(findings)
+    causes = rank_causes(findings, contexts_of(evidence))
     return causes, remedies_for(causes, evidence)

@@ -2,7 +2,8 @@
 
 Keys of ``supports`` and ``against`` are rule codes, or ``CODE:side`` where the finding's evidence has that
 ``side``. A weight is the probability that the cause, where present, would by itself bring the finding about;
-``against`` holds the factors by which a finding makes the cause less likely.
+``against`` holds the factors by which a finding makes the cause less likely, ``in_context`` the factors of what is
+known of the run beside its findings (see ``values.contexts_of``).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ class CauseModel:
     supports: Mapping[str, float]
     against: Mapping[str, float] = field(default_factory=dict)
     would_confirm: tuple[str, ...] = ()
+    in_context: Mapping[str, float] = field(default_factory=dict)
 
 
 _RATE = "repeat the first steps at a third of the learning rate: it should stay stable"
@@ -44,10 +46,11 @@ CAUSES = (
             "GR004": 0.15,
             "LR101:high": 0.9,
             "LR103:guilty": 0.5,
-            "LC103:chance": 0.15,
+            "LC103:chance": 0.2,
         },
         {"LR101:low": 0.1, "LR102:never": 0.02},
         (_RATE, _NORMS),
+        {"rate-high": 2.0, "rate-low": 0.3},
     ),
     CauseModel(
         "learning-rate-too-low",
@@ -55,6 +58,7 @@ CAUSES = (
         {"LC103:flat": 0.45, "LC103:chance": 0.25, "LR101:low": 0.9, "LR102:never": 0.97, "LR102:late": 0.3},
         {"LR101:high": 0.05, "LC106": 0.3, "GR002:zero": 0.3},
         ("repeat 200 steps at ten times the learning rate: the loss should begin to fall", _TENSORS),
+        {"rate-high": 0.2, "rate-low": 1.6},
     ),
     CauseModel(
         "exploding-gradient",

@@ -8,18 +8,19 @@ from convergence_cli.diagnosis.causes import CAUSES, CauseModel
 from convergence_cli.model import Cause
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from convergence_cli.model import Finding
 
 # A cause less likely than this is not worth a line.
 SHOWN_FROM = 0.15
 MOST = 5
+MOST_PROBABLE = 0.97
 # A note tells less about a cause than an error of the same rule.
 _SEVERITY_WEIGHT = {"error": 1.0, "warning": 1.0, "note": 0.6}
 
 
-def rank_causes(findings: Iterable[Finding]) -> tuple[Cause, ...]:
+def rank_causes(findings: Iterable[Finding], contexts: Collection[str] = ()) -> tuple[Cause, ...]:
     """Causes that explain ``findings``, likeliest first, at most five."""
     fired = {}
     for found in findings:
@@ -27,12 +28,12 @@ def rank_causes(findings: Iterable[Finding]) -> tuple[Cause, ...]:
         fired[found.rule] = found
         if side is not None:
             fired[f"{found.rule}:{side}"] = found
-    causes = [cause for model in CAUSES if (cause := _cause(model, fired)) is not None]
+    causes = [cause for model in CAUSES if (cause := _cause(model, fired, contexts)) is not None]
     causes.sort(key=lambda cause: (-cause.probability, cause.name))
     return tuple(causes[:MOST])
 
 
-def _cause(model: CauseModel, fired: dict[str, Finding]) -> Cause | None:
+def _cause(model: CauseModel, fired: dict[str, Finding], contexts: Collection[str]) -> Cause | None:
     missed = 1.0
     supporting = []
     for key, weight in model.supports.items():
@@ -49,6 +50,9 @@ def _cause(model: CauseModel, fired: dict[str, Finding]) -> Cause | None:
         if found is not None:
             probability *= factor
             contradicting.append(found.rule)
+    for context, factor in model.in_context.items():
+        if context in contexts:
+            probability = min(probability * factor, MOST_PROBABLE)
     if probability < SHOWN_FROM:
         return None
     return Cause(

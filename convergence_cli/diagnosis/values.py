@@ -36,6 +36,17 @@ def known_rate(evidence: Evidence) -> tuple[float, str] | None:
     return None
 
 
+def contexts_of(evidence: Evidence) -> frozenset[str]:
+    """What is known of the run beside its findings: ``rate-high`` or ``rate-low`` for its optimizer."""
+    known = known_rate(evidence)
+    ceiling = CEILINGS.get(str(evidence.config.get("optimizer", "")).lower())
+    if known is None or ceiling is None:
+        return frozenset()
+    if known[0] >= ceiling / 2:
+        return frozenset({"rate-high"})
+    return frozenset({"rate-low"}) if known[0] <= ceiling / 300 else frozenset()
+
+
 def lower_rate(evidence: Evidence) -> tuple[float | None, str]:
     """The largest rate at which the loss still fell, with a margin where the rate was constant."""
     known = known_rate(evidence)

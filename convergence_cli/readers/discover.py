@@ -30,45 +30,9 @@ SKIPPED_FOLDERS = frozenset(
 _PARTS = frozenset({"train", "training", "validation", "val", "valid", "eval", "test", "dev"})
 _SIBLING_FILES = ("learn_error.tsv", "test_error.tsv")
 _LOG_ENDINGS = (".csv", ".tsv", ".log", ".jsonl", ".ndjson", ".wandb", ".out")
-_NEVER = tuple(
-    f".{ending}"
-    for ending in [
-        "py",
-        "md",
-        "rst",
-        "toml",
-        "cfg",
-        "ini",
-        "sh",
-        "ipynb",
-        "html",
-        "css",
-        "js",
-        "yaml",
-        "yml",
-        "pt",
-        "pth",
-        "bin",
-        "ckpt",
-        "safetensors",
-        "npz",
-        "npy",
-        "h5",
-        "pkl",
-        "pickle",
-        "onnx",
-        "png",
-        "jpg",
-        "jpeg",
-        "svg",
-        "pdf",
-        "gif",
-        "zip",
-        "gz",
-        "tar",
-        "lock",
-        "prototxt",
-    ]
+_NEVER = re.compile(
+    r"(?i)\.(py|md|rst|toml|cfg|ini|sh|ipynb|html|css|js|ya?ml|pth?|bin|ckpt|safetensors|np[yz]|h5|pkl|pickle|onnx"
+    r"|png|jpe?g|svg|pdf|gif|zip|gz|tar|lock|prototxt)$"
 )
 _NOT_RUNS = re.compile(
     r"(?i)^(config|hparams?|hyperparams?|args|params|training_args|run_config|tokenizer.*|vocab|special_tokens.*"
@@ -239,7 +203,7 @@ def _grouped(root: Path, files: list[Path]) -> list[tuple[Path, tuple[Path, ...]
             rank = int(match.group(1)) if match else sys.maxsize
             if home not in checkpoints or rank > checkpoints[home][0]:
                 checkpoints[home] = (rank, path)
-        elif not path.name.lower().endswith(_NEVER):
+        elif not _NEVER.search(path.name):
             rest.append(path)
     groups = [(folder, tuple(members)) for folder, members in (*events.items(), *stores.items())]
     groups += [(path.parent, (path,)) for _, path in checkpoints.values()]

@@ -62,7 +62,7 @@ def test_the_longest_match_wins_and_on_a_tie_ignore(
 
 @pytest.mark.parametrize("where", ["select", "ignore", "extend_select"])
 def test_an_unknown_selector_is_an_error_with_the_nearest_name(where: str) -> None:
-    with pytest.raises(UsageError, match="loss-spikes.*Did you mean loss-spike"):
+    with pytest.raises(UsageError, match=r"loss-spikes.*Did you mean loss-spike\?"):
         codes(**{where: ("loss-spikes",)})
 
 

@@ -22,10 +22,10 @@ def sentence(text: object, limit: int = MAX_SENTENCE) -> str:
 
 
 def number(value: float) -> str:
-    """Four significant digits; whole numbers in full, with separators."""
+    """Four significant digits; whole numbers up to a billion in full, with separators."""
     if isinstance(value, bool) or not math.isfinite(value):
         return str(value).lower()
-    if float(value).is_integer() and abs(value) < 1e15:
+    if float(value).is_integer() and abs(value) < 1e9:
         return f"{int(value):,}"
     return f"{value:.4g}"
 

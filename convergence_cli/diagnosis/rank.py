@@ -29,7 +29,8 @@ def rank_causes(findings: Iterable[Finding], contexts: Collection[str] = ()) -> 
         if side is not None:
             fired[f"{found.rule}:{side}"] = found
     causes = [cause for model in CAUSES if (cause := _cause(model, fired, contexts)) is not None]
-    causes.sort(key=lambda cause: (-cause.probability, cause.name))
+    # Stable: of equally likely causes the one that stands first in CAUSES, the more common one, comes first.
+    causes.sort(key=lambda cause: -cause.probability)
     return tuple(causes[:MOST])
 
 

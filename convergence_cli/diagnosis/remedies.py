@@ -43,7 +43,7 @@ def remedies_for(causes: Sequence[Cause], evidence: Evidence) -> tuple[Remedy, .
             origin = {key: value for key in change if (value := _present(key, evidence)) is not None}
             found.append(Remedy(name, cause.name, change, why, round(weight, 3), from_=origin, risk=risk))
             weight *= _ORDER_DISCOUNT
-    found.sort(key=lambda remedy: (-remedy.confidence, remedy.name))
+    found.sort(key=lambda remedy: (-remedy.confidence, not remedy.change))
     return tuple(found[:MOST])
 
 
@@ -96,10 +96,9 @@ def _exploding(evidence: Evidence) -> list[Proposal]:
 
 
 def _vanishing(evidence: Evidence) -> list[Proposal]:
-    why = (
-        "The gradient norm has faded: rectified units with He initialization keep "
-        "its variance through the layers (He et al. 2015)."
-    )
+    norm = evidence.grad_norm
+    seen = "No gradient norm is logged to confirm it" if norm is None else f"The gradient norm ends at {norm.end:.3g}"
+    why = f"{seen}; rectified units with He initialization keep its variance through the layers (He et al. 2015)."
     return [
         ("use-rectified-units", {"activation": "relu", "weight_init": "he"}, why, None),
         (

@@ -37,7 +37,9 @@ def apply_rules(evidence: Evidence, rules: Iterable[Rule]) -> tuple[tuple[Findin
         given = {name: getattr(evidence, name) for name in (*rule.needs, *rule.optional)}
         lacking = [name for name in rule.needs if given[name] is None or given[name] == {}]
         if lacking:
-            skipped.append(Skipped(rule.code, "needs " + " and ".join(PARAMETERS[name] for name in lacking)))
+            skipped.append(
+                Skipped(rule.code, "needs " + " and ".join(dict.fromkeys(PARAMETERS[name] for name in lacking)))
+            )
             continue
         for found in rule.check(**given):
             findings.append(_signed(found, rule, evidence.run.name))

@@ -25,6 +25,7 @@ COLORS = ("auto", "always", "never")
 FAIL_ON = ("error", "warning", "note", "never")
 ENVIRONMENT_PREFIX = "CTROUBLESHOOT_"
 OWN_FILE, SHARED_FILE = "ctroubleshoot.toml", "pyproject.toml"
+STANDARD_OUTPUT = ("-", "/dev/stdout")
 MAX_FILE_BYTES = 1 << 20
 _CHOICES = {"format": FORMATS, "color": COLORS, "fail_on": FAIL_ON}
 _LISTS = ("select", "ignore", "extend_select")
@@ -227,7 +228,7 @@ def _checked(key: str, value: Any, place: str) -> Any:
         )
     if key == "pattern":
         _check_pattern(value, place)
-    return value
+    return None if key == "output" and value in STANDARD_OUTPUT else value
 
 
 def _check_pattern(value: str, place: str) -> None:

@@ -49,9 +49,9 @@ def opened(path: str | None) -> Iterator[TextSink]:
         return
     with _failing_in_words(printable(path)):
         target = os.path.realpath(path)
-        if os.path.exists(target) and not os.path.isfile(target):
-            # A device or a named pipe is written to; it cannot be replaced.
-            with open(target, "w", encoding="utf-8", errors="backslashreplace") as handle:
+        if path.startswith("/dev/") or (os.path.exists(target) and not os.path.isfile(target)):
+            # A device, a named pipe or an open descriptor is written to; it cannot be replaced.
+            with open(path, "a", encoding="utf-8", errors="backslashreplace") as handle:
                 yield handle
             return
         draft = os.path.join(os.path.dirname(target), f".ctroubleshoot-{os.urandom(6).hex()}")

@@ -56,10 +56,10 @@ def _table(runs: tuple[RunReport, ...], page: Page) -> Iterator[str]:
     for run, name in zip(runs, names, strict=True):
         verdict = run.verdict
         sure = "" if verdict.label == "undetermined" else percent(verdict.confidence)
-        plain = f"{name}{' ' * (wide - cells(name))}  {verdict.label:<12}  {sure:>5}  "
-        rest = f"{printable(verdict.state)}, {severities([run])}"
-        line = cut(plain + rest, page.look.width, more)
-        yield line.replace(verdict.label, page.paint(verdict.label, page.style(verdict.label)), 1)
+        head = f"{name}{' ' * (wide - cells(name))}  "
+        rest = f"{verdict.label:<12}  {sure:>5}  {printable(verdict.state)}, {severities([run])}"
+        rest = cut(rest, page.look.width - cells(head), more)
+        yield head + rest.replace(verdict.label, page.paint(verdict.label, page.style(verdict.label)), 1)
 
 
 def _errors(report: Report, page: Page) -> Iterator[str]:

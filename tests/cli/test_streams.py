@@ -59,6 +59,11 @@ def test_an_output_that_cannot_be_written_is_no_verdict(program: Program, name: 
     assert "cannot be written" in done.stderr
 
 
+@pytest.mark.parametrize("name", ["-", "/dev/stdout", "/dev/fd/1"])
+def test_standard_output_can_be_named(program: Program, name: str) -> None:
+    assert program("classify", "healthy.csv", "--output", name).stdout.startswith("healthy.csv\tconverging")
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_a_full_disk_is_no_verdict(folder: Path) -> None:
     with open("/dev/full", "wb") as full:

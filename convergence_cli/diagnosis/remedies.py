@@ -64,6 +64,8 @@ def _rate_too_high(evidence: Evidence) -> list[Proposal]:
     value, why = lower_rate(evidence)
     change = {} if value is None else {"learning_rate": value}
     proposals: list[Proposal] = [("lower-learning-rate", change, why, "slower progress at first")]
+    if evidence.verdict.label != "diverging":
+        return proposals
     return [*proposals, *_clip(evidence), *_resume(evidence)]
 
 

@@ -41,6 +41,8 @@ DEAD_DROP = 0.1
 MOVED_Z = 4.0
 # Where noise would hide a drop of this share, a loss that seems flat may not be.
 UNSEEN = 0.1
+# Coefficient of variation of single points from which a loss looks like that of a trained model.
+TRAINED_VARIATION = 0.5
 SURE_Z = 4.0
 TREND_Z = 3.0
 LEVELLED_Z = 20.0
@@ -91,6 +93,9 @@ def judge(shape: Shape, val: Shape | None, gap: Gap | None, chance: Chance) -> J
         min(shape.resolution, val.resolution) if val is not None and len(val.view) >= MIN_EVALS else shape.resolution
     )
     unseen = 0.0 if chance.at_chance else over(finest, UNSEEN)
+    if shape.variation > TRAINED_VARIATION and not chance.at_chance:
+        # Batches differ as much as the loss is large: most samples are solved. That is no untrained model.
+        unseen = 1.0
     return Judgement(diverging, overfitting, improved, unseen, weight)
 
 
@@ -111,7 +116,8 @@ def diverging_of(shape: Shape) -> float:
     if fell >= 0.05:
         share = STILL_RISING if shape.late_z > RISING_Z else GIVEN_BACK
         back = over(shape.rise / max(shape.drop, 1e-300), share)
-        if shape.best > 0 and shape.rise > 0.03 * shape.drop:
+        # A loss that is on its way down again has not diverged, however far above its best.
+        if shape.best > 0 and shape.rise > 0.03 * shape.drop and shape.late_z > -RISING_Z:
             back = max(back, over(shape.end / shape.best, RISE_FACTOR))
     else:
         back = over(shape.rise / shape.scale, RISE_SHARE)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from convergence_cli.model import Curve
+    from convergence_cli.model import Curve, FloatArray
 
 # Relative spread within which a rate counts as constant; logs round to a few digits.
 _CONSTANT = 0.02
@@ -46,16 +46,14 @@ def schedule_of(curve: Curve) -> Schedule | None:
     peak = float(rate.max())
     constant = peak - float(rate.min()) <= _CONSTANT * abs(peak)
     at_peak = int(np.argmax(rate >= peak * (1 - _CONSTANT)))
-    warmed = at_peak > 0 and rate[0] < 0.5 * peak and at_peak < 0.5 * len(rate)
+    jumps = _jumps(rate, peak, at_peak)
+    warmed = at_peak > 0 and rate[0] < 0.5 * peak and at_peak < 0.5 * len(rate) and at_peak not in jumps
     dead = rate <= 1e-6 * peak
     alive = np.flatnonzero(~dead)
     zero_index = int(alive[-1]) + 1 if len(alive) else 0
     is_zero = zero_index < len(rate) and peak > 0
     span = max(float(step[-1] - step[0]), 1e-300)
     zero_step = float(step[zero_index]) if is_zero else None
-    later = rate[at_peak:]
-    up = np.flatnonzero(later[1:] > 3 * np.maximum(later[:-1], 1e-300)) + at_peak + 1
-    up = up[rate[up] > 1e-3 * peak]
     moved = np.flatnonzero(np.abs(rate - rate[-1]) > _CONSTANT * max(abs(float(rate[-1])), 1e-300))
     still = int(moved[-1]) + 1 if len(moved) else 0
     return Schedule(
@@ -69,9 +67,20 @@ def schedule_of(curve: Curve) -> Schedule | None:
         warmup_end=float(step[at_peak]) if warmed else None,
         zero_from=zero_step,
         zero_share=0.0 if zero_step is None else (float(step[-1]) - zero_step) / span,
-        jumps=tuple(float(step[i]) for i in up[:100]),
-        restarts=len(up),
+        jumps=tuple(float(step[i]) for i in jumps[:100]),
+        restarts=len(jumps),
     )
+
+
+def _jumps(rate: FloatArray, peak: float, at_peak: int) -> list[int]:
+    """Where the rate rises threefold at once: after its peak, or up to it from a level that it had held."""
+    up = np.flatnonzero((rate[1:] > 3 * np.maximum(rate[:-1], 1e-300)) & (rate[1:] > 1e-3 * peak)) + 1
+    held = max(3, len(rate) // 10)
+    return [int(i) for i in up if i > at_peak or (i >= held and rate[i - 1] > 0 and _is_level(rate[i - held : i]))]
+
+
+def _is_level(rate: FloatArray) -> bool:
+    return float(np.ptp(rate)) <= _CONSTANT * float(rate[-1])
 
 
 def rate_at(curve: Curve, step: float) -> float | None:

@@ -33,7 +33,8 @@ class Shape:
     ``above_start``: the share of the last third that lies above the start. ``tail_jump``: how many of the
     last points lie beyond everything before by more than the drop; ``climbing``: how many of them climb
     without a break beyond the later half. ``early_share``: the share of the drop that was made by
-    half-time. ``resting``: from the first third on the loss lies on one value, with less noise than batches
+    half-time. ``peak``: the highest point; ``variation``: the spread of single points over the level.
+    ``resting``: from the first third on the loss lies on one value, with less noise than batches
     of data have.
     """
 
@@ -59,6 +60,8 @@ class Shape:
     climbing: int
     early_share: float
     resting: bool
+    peak: float
+    variation: float
     last: float
     late_change: float
     smooth: FloatArray
@@ -141,6 +144,8 @@ def shape_of(curve: Curve) -> Shape | None:
         tail_jump=_tail_jump(curve, view, start, best),
         climbing=_climbing(curve, view, start),
         resting=_resting(y, end, late_noise),
+        peak=float(view.high.max()),
+        variation=(noise if view.size == 1 else median(view.spread)) / max(abs(end), _TINY),
         early_share=(start - float(smooth[n // 2])) / max(start - end, _TINY),
         last=float(y[-1]) if curve.buckets is not None else float(curve.value[np.isfinite(curve.value)][-1]),
         late_change=(median(smooth[-third:][: max(third // 4, 1)]) - end),

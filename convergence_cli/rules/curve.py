@@ -19,6 +19,7 @@ GIVEN_BACK = 0.5
 SPIKE_LOST = 0.25
 SPIKE_FACTOR = 1.5
 MIN_SPIKES_SHOWN = 3
+BLOWN_UP = 1.25
 PLATEAU_Z = 2.0
 PLATEAU_CHANGE = 0.01
 PLATEAU_POINTS = 30
@@ -161,6 +162,7 @@ def flat_from_start(loss: Loss, verdict: Verdict, chance: Chance | None = None) 
         return
     shape = loss.shape
     at_chance = chance is not None and chance.at_chance
+    blown_up = shape.peak > BLOWN_UP * abs(shape.start) and shape.peak > shape.start + 10 * shape.late_noise
     yield finding(
         verdict.reason,
         severity="error",
@@ -174,7 +176,8 @@ def flat_from_start(loss: Loss, verdict: Verdict, chance: Chance | None = None) 
             "threshold_standard_errors": 4.0,
             "chance_level": chance.level if chance is not None and at_chance else None,
             "classes": chance.classes if chance is not None and at_chance else None,
-            "side": "chance" if at_chance else "flat",
+            "peak": shape.peak,
+            "side": "blown-up" if blown_up else "chance" if at_chance else "flat",
         },
         series=loss.name,
         first_step=verdict.since_step,

@@ -362,3 +362,39 @@ def rewards(seed: int, points: int = 300) -> Log:
     rng = np.random.default_rng(seed)
     step = every(points, points - 1)
     return Log({"episode_reward_mean": (step, -falling(points, 200.0, -200.0) + 10 * rng.standard_normal(points))})
+
+
+# Series drawn by hand ---------------------------------------------------------------------------------------
+
+
+def knotted(step: Array, knots: list[list[float]], geometric: bool = False, noise: float = 0.0, seed: int = 0) -> Array:
+    """Straight lines between ``knots`` (share of the steps, value); two knots at one share make a jump."""
+    places, heights = np.array(knots, dtype=np.float64).T
+    share = (step - step[0]) / max(float(step[-1] - step[0]), 1.0)
+    heights = np.log(heights) if geometric else heights
+    left = np.clip(np.searchsorted(places, share, side="right") - 1, 0, len(places) - 2)
+    width = places[left + 1] - places[left]
+    part = np.where(width > 0, (share - places[left]) / np.where(width > 0, width, 1.0), 1.0)
+    with np.errstate(invalid="ignore"):
+        climb = np.where(heights[left + 1] == heights[left], 0.0, heights[left + 1] - heights[left])
+        value = heights[left] + np.where(part > 0, part * climb, 0.0)
+    value = np.exp(value) if geometric else value
+    return _noisy(np.random.default_rng(seed), value, noise) if noise else value
+
+
+@_made("converging")
+def drawn(seed: int, knots: list[list[float]], points: int = 200, noise: float = 0.02, geometric: bool = False) -> Log:
+    """A loss drawn by hand; its label is what the drawing says."""
+    step = every(points, points - 1)
+    return Log({"loss": (step, knotted(step, knots, geometric, noise, seed))})
+
+
+def swung(seed: int, points: int, level: float, swing: float) -> Array:
+    """A loss that alternates about ``level`` by ``swing`` to either side."""
+    rng = np.random.default_rng(seed)
+    return level + swing * (-1.0) ** np.arange(points) * (1 + 0.1 * rng.standard_normal(points))
+
+
+@_made("stuck")
+def swinging(seed: int, points: int = 200, level: float = 2.0, swing: float = 0.6, fall: float = 0.0) -> Log:
+    return _single(swung(seed, points, level, swing) + fall * np.exp(-np.arange(points) / (0.05 * points)))

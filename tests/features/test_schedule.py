@@ -102,3 +102,17 @@ def test_the_rate_in_force_is_the_last_one_logged() -> None:
     curve = Curve("lr", np.array([10.0, 20.0, 30.0]), np.array([0.1, math.nan, 0.3]))
     assert [rate_at(curve, step) for step in (0, 10, 25, 30, 99)] == [0.1, 0.1, 0.1, 0.3, 0.3]
     assert rate_at(Curve("lr", np.array([]), np.array([])), 5) is None
+
+
+@pytest.mark.parametrize("at", [25, 60])
+def test_a_jump_up_to_a_new_peak_is_no_warm_up(at: int) -> None:
+    found = _schedule(np.where(np.arange(N) < at, 0.01, 0.1))
+    assert found.jumps == (10.0 * at,)
+    assert found.warmup_end is None
+
+
+def test_a_warm_up_in_steps_or_from_zero_is_no_jump() -> None:
+    steps = np.concatenate([np.repeat([1e-4, 2e-4, 5e-4, 1e-3], 3), np.full(N - 12, 1e-3)])
+    assert _schedule(steps).jumps == ()
+    held_at_zero = np.where(np.arange(N) < 15, 0.0, 1e-3)
+    assert _schedule(held_at_zero).jumps == ()

@@ -55,11 +55,17 @@ def test_a_pyproject_without_the_table_does_not_stop_the_search(run: str) -> Non
 
 
 def test_the_nearest_file_wins_and_the_own_file_before_the_shared(run: str) -> None:
-    (project(run) / "ctroubleshoot.toml").write_text('select = ["GR"]\n')
-    (Path(run).parent / "pyproject.toml").write_text('[tool.ctroubleshoot]\nselect = ["LR"]\n')
+    (project(run).parent / "ctroubleshoot.toml").write_text('select = ["GR"]\n')
+    (project(run) / "pyproject.toml").write_text('[tool.ctroubleshoot]\nselect = ["LR"]\n')
     assert settled(run).select == ("LR",)
-    (Path(run).parent / "ctroubleshoot.toml").write_text('select = ["LC"]\n')
+    (project(run) / "ctroubleshoot.toml").write_text('select = ["LC"]\n')
     assert settled(run).select == ("LC",)
+
+
+@pytest.mark.parametrize("name", ["file", "folder"])
+def test_a_run_cannot_choose_what_is_reported_of_it(run: str, name: str) -> None:
+    (Path(run).parent / "ctroubleshoot.toml").write_text('ignore = ["ALL"]\nfail-on = "never"\n')
+    assert settled(run if name == "file" else str(Path(run).parent)) == Settings()
 
 
 def test_the_working_directory_is_searched_last_and_alone_for_standard_input(run: str) -> None:

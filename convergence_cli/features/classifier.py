@@ -46,6 +46,7 @@ TRAINED_VARIATION = 0.5
 SURE_Z = 4.0
 TREND_Z = 3.0
 LEVELLED_Z = 20.0
+CLEARLY_FALLING_Z = 5.0
 LEVELLED_SHARE = 0.65
 MIN_POINTS = 4
 
@@ -169,6 +170,9 @@ def improved_of(shape: Shape, chance: Chance) -> float:
     if shape.resting and shape.relative_drop < DEAD_DROP and abs(shape.late_z) < RISING_Z:
         # A constant output has no batch noise; a model that learns has.
         moved = min(moved, 0.3)
+    if shape.relative_drop > MOVED / 2 and shape.fall_z < -CLEARLY_FALLING_Z:
+        # It creeps, but beyond any doubt downwards.
+        moved = max(moved, 0.48)
     if shape.drop_z > LEVELLED_Z and shape.body_z < -MOVED_Z and shape.early_share > LEVELLED_SHARE:
         # A small but clear fall that has levelled off: a loss with a large constant in it looks like that.
         moved = max(moved, 0.5)

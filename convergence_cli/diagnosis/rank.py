@@ -22,12 +22,13 @@ _SEVERITY_WEIGHT = {"error": 1.0, "warning": 1.0, "note": 0.6}
 
 def rank_causes(findings: Iterable[Finding], contexts: Collection[str] = ()) -> tuple[Cause, ...]:
     """Causes that explain ``findings``, likeliest first, at most five."""
-    fired = {}
-    for found in findings:
+    fired: dict[str, Finding] = {}
+    # A rule may fire for two series: the surer finding speaks for it.
+    for found in sorted(findings, key=lambda f: -f.confidence * _SEVERITY_WEIGHT[f.severity]):
         side = found.evidence.get("side")
-        fired[found.rule] = found
+        fired.setdefault(found.rule, found)
         if side is not None:
-            fired[f"{found.rule}:{side}"] = found
+            fired.setdefault(f"{found.rule}:{side}", found)
     causes = [cause for model in CAUSES if (cause := _cause(model, fired, contexts)) is not None]
     # Stable: of equally likely causes the one that stands first in CAUSES, the more common one, comes first.
     causes.sort(key=lambda cause: -cause.probability)

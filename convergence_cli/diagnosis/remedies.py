@@ -27,6 +27,9 @@ MOST = 6
 # A remedy is no surer than its cause, and the second for a cause less than the first.
 _ORDER_DISCOUNT = 0.8
 
+# Of these only the likelier is proposed, also where neither has a value.
+_OPPOSITE = {"lower-learning-rate": "raise-learning-rate", "raise-learning-rate": "lower-learning-rate"}
+
 Proposal = tuple[str, dict[str, Any], str, str | None]
 
 
@@ -37,7 +40,7 @@ def remedies_for(causes: Sequence[Cause], evidence: Evidence) -> tuple[Remedy, .
     for cause in causes:
         weight = cause.probability
         for name, change, why, risk in _CATALOGUE.get(cause.name, _nothing)(evidence):
-            if change.keys() & taken or any(other.name == name for other in found):
+            if change.keys() & taken or any(other.name in {name, _OPPOSITE.get(name)} for other in found):
                 continue
             taken |= change.keys()
             origin = {key: value for key in change if (value := _present(key, evidence)) is not None}

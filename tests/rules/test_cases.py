@@ -1,21 +1,12 @@
-"""Every rule on its cases: ``tests/cases/CODE.toml`` holds curves on which it fires, and near misses.
-
-A case names a curve of ``curves.py``. ``add`` draws further series beside it by their knots, ``copy`` logs one
-under a second name, ``drop`` leaves one out, ``hole`` leaves out the points between two shares of the log,
-``back`` lets the step go back from one share to another, ``shift`` moves all steps.
-"""
+"""Every rule on its cases (``tests/cases/CODE.toml``): curves on which it fires, and near misses."""
 
 from __future__ import annotations
 
-import sys
-from functools import cache
-from importlib import import_module
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from curves import Array, Log, Points, knotted, make, run_of
+from curves import make, run_of
+from rule_cases import build, cases
 
 from convergence_cli.codec import plain
 from convergence_cli.features.evidence import Evidence
@@ -23,8 +14,6 @@ from convergence_cli.model import SEVERITIES, Finding, Skipped
 from convergence_cli.rules import all_rules, apply_rules
 from convergence_cli.rules._registry import SECTIONS
 
-tomllib = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
-FOLDER = Path(__file__).parents[1] / "cases"
 KEYS = {"why", "curve", "seed", "parameters", "config", "add", "copy", "drop", "hole", "back", "shift"} | {
     "severity",
     "side",
@@ -33,39 +22,6 @@ KEYS = {"why", "curve", "seed", "parameters", "config", "add", "copy", "drop", "
 }
 # Rules that report a plain fact and weigh nothing.
 FACTS = {"LG001", "LG003", "LC002", "LC105"}
-
-
-@cache
-def cases() -> dict[str, dict[str, list[dict[str, Any]]]]:
-    return {path.stem: tomllib.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.toml"))}
-
-
-def build(case: dict[str, Any]) -> Log:
-    """The log that a case describes."""
-    made = make(case["curve"], case.get("seed", 0), **case.get("parameters", {}))
-    series = dict(made.series)
-    step = next(iter(series.values()))[0]
-    for name, drawing in case.get("add", {}).items():
-        series[name] = (step, knotted(step, **drawing))
-    for name, original in case.get("copy", {}).items():
-        series[name] = series[original]
-    for name in case.get("drop", []):
-        del series[name]
-    log = Log(series, {**made.config, **case.get("config", {})})
-    shift = case.get("shift", 0)
-
-    def change(_: str, step: Array, value: Array) -> Points:
-        share = np.linspace(0, 1, len(step))
-        if "hole" in case:
-            low, high = case["hole"]
-            keep = (share <= low) | (share >= high)
-            step, value = step[keep], value[keep]
-        if "back" in case:
-            turn, to = (int(s * len(step)) for s in case["back"])
-            step, value = (np.concatenate([column[:turn], column[to:]]) for column in (step, value))
-        return step + shift, value
-
-    return log.map(change)
 
 
 def _answer(case: dict[str, Any]) -> tuple[tuple[Finding, ...], tuple[Skipped, ...]]:

@@ -141,7 +141,8 @@ _ADVERSARIAL = frozenset(
         "policy",
     }
 )
-_SPLIT = re.compile(r"[^0-9A-Za-z]+|(?<=[a-z])(?=[A-Z])")
+# At a capital after a small letter, but not within mAP and mIoU.
+_SPLIT = re.compile(r"[^0-9A-Za-z]+|(?<=[a-z])(?<!^m)(?<![^A-Za-z]m)(?=[A-Z])")
 # A candidate must span this share of the longest one's steps: some runs log a detailed loss for the
 # first 100 steps only, which alone looks stuck.
 _MIN_COVERAGE = 0.6
@@ -164,6 +165,7 @@ def words(name: str) -> tuple[str, ...]:
     """The lower-case words of a logged name: ``train/boxLoss`` gives ``train, box, loss``."""
     joined = re.sub(r"(?i)learning[ _-]?rate", "lr", name)
     joined = re.sub(r"(?i)cross[ _-]?entropy", "xent", joined)
+    joined = joined.replace("IoU", "Iou")
     return tuple(word.lower() for word in _SPLIT.split(joined) if word)
 
 

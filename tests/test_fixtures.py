@@ -17,28 +17,18 @@ if TYPE_CHECKING:
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 with (FIXTURES / "truth.csv").open(newline="") as stream:
     TRUTH = list(csv.DictReader(stream))
-# Mistakes that are known: each is here until it is mended, and a mended one fails the test.
-KNOWN_MISTAKES = {
-    "tensorboard/learning-rate-too-high": "flat just above chance level is taken for having converged",
-}
+HEALTHY = [row for row in TRUTH if row["label"] == "converging"]
 
 
 def report_on(row: dict[str, str]) -> Report:
     return analyze_paths([str(FIXTURES / row["path"])], Settings())
 
 
-@pytest.fixture(params=TRUTH, ids=lambda row: row["path"])
-def row(request: pytest.FixtureRequest) -> dict[str, str]:
-    return dict(request.param)
+def path_of(row: dict[str, str]) -> str:
+    return row["path"]
 
 
-@pytest.fixture
-def judged_row(row: dict[str, str], request: pytest.FixtureRequest) -> dict[str, str]:
-    if row["path"] in KNOWN_MISTAKES:
-        request.applymarker(pytest.mark.xfail(reason=KNOWN_MISTAKES[row["path"]]))
-    return row
-
-
+@pytest.mark.parametrize("row", TRUTH, ids=path_of)
 def test_reads_one_run_with_its_format_and_roles(row: dict[str, str]) -> None:
     runs, errors = read_paths([str(FIXTURES / row["path"])], Settings())
     assert [error.message for error in errors] == []
@@ -47,15 +37,15 @@ def test_reads_one_run_with_its_format_and_roles(row: dict[str, str]) -> None:
     assert set(row["roles"].split()) <= roles, [(curve.name, curve.role) for curve in runs[0].curves]
 
 
-def test_verdict_is_the_truth(judged_row: dict[str, str]) -> None:
-    labels = [run.verdict.label for run in report_on(judged_row).runs]
+@pytest.mark.parametrize("row", TRUTH, ids=path_of)
+def test_verdict_is_the_truth(row: dict[str, str]) -> None:
+    labels = [run.verdict.label for run in report_on(row).runs]
     assert len(labels) == 1
-    assert labels[0] in judged_row["label"].split("|"), judged_row["note"]
+    assert labels[0] in row["label"].split("|"), row["note"]
 
 
+@pytest.mark.parametrize("row", HEALTHY, ids=path_of)
 def test_a_healthy_run_raises_no_alarm(row: dict[str, str]) -> None:
-    if row["label"] != "converging":
-        pytest.skip("not a healthy run")
     findings = [finding for run in report_on(row).runs for finding in run.findings]
     assert [(f.rule, f.message) for f in findings if f.severity != "note"] == []
 

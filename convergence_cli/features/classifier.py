@@ -166,13 +166,13 @@ def improved_of(shape: Shape, chance: Chance) -> float:
         # The first steps only wash out the initialisation: what counts is what came after them.
         return min(moved, 0.15)
     if shape.relative_drop < SMALL_DROP and shape.points >= 20 and (shape.body_drop < 0.01 or shape.body_z > -2.5):
-        moved = min(moved, 0.35 + 0.4 * max(shape.relative_drop - MOVED, 0.0) / (SMALL_DROP - MOVED))
+        moved = min(moved, 0.3 + 0.4 * max(shape.relative_drop - MOVED, 0.0) / (SMALL_DROP - MOVED))
     if shape.resting and shape.relative_drop < DEAD_DROP and abs(shape.late_z) < RISING_Z:
         # A constant output has no batch noise; a model that learns has.
         moved = min(moved, 0.3)
     if shape.relative_drop > MOVED / 2 and shape.fall_z < -CLEARLY_FALLING_Z:
         # It creeps, but beyond any doubt downwards.
-        moved = max(moved, 0.48)
+        moved = max(moved, 0.58)
     if shape.drop_z > LEVELLED_Z and shape.body_z < -MOVED_Z and shape.early_share > LEVELLED_SHARE:
         # A small but clear fall that has levelled off: a loss with a large constant in it looks like that.
         moved = max(moved, 0.5)

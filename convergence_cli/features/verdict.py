@@ -100,7 +100,9 @@ def _best_step(evidence: Evidence) -> float | None:
 
 def _moved(loss: Loss) -> str:
     shape = loss.shape
-    return f"{loss.name} went from {shape.start:.4g} to {shape.end:.4g} (best {shape.best:.4g})"
+    # The first point where the loss fell off at once, for that is the number that the user remembers.
+    begin = max(shape.first, shape.start)
+    return f"{loss.name} went from {begin:.4g} to {shape.end:.4g} (best {shape.best:.4g})"
 
 
 def _diverging(evidence: Evidence, loss: Loss, judged: Judgement) -> tuple[str, float | None, str]:
@@ -151,7 +153,9 @@ def _overfitting(evidence: Evidence, loss: Loss, judged: Judgement) -> tuple[str
 
 def _stuck(evidence: Evidence, loss: Loss, judged: Judgement) -> tuple[str, float | None, str]:
     shape, chance = loss.shape, evidence.chance
-    reason = f"{_moved(loss)}: {100 * shape.relative_drop:.2g} % in {shape.points} points"
+    begin = max(shape.first, shape.start)
+    fall = 100 * (begin - shape.end) / max(abs(begin), 1e-300)
+    reason = f"{_moved(loss)}: a fall of {fall:.2g} % in {shape.points} points"
     if chance is not None and chance.at_chance and chance.level is not None:
         reason += f", which is chance level for {chance.classes} classes (ln {chance.classes} = {chance.level:.4g})"
     return "flat-from-start", float(shape.view.step[0]), reason + "."

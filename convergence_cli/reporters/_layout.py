@@ -69,6 +69,15 @@ def cut(text: str, width: int, more: str = "…") -> str:
     return _head(text, room) + more
 
 
+def cut_middle(text: str, width: int, more: str = "…") -> str:
+    """``text`` in at most ``width`` columns, its beginning and its end kept: runs often differ in the last letters."""
+    if cells(text) <= width:
+        return text
+    room = max(width - cells(more), 0)
+    tail = _head(text[::-1], room * 2 // 3)[::-1]
+    return _head(text, room - cells(tail)) + more + tail
+
+
 def _head(text: str, width: int) -> str:
     taken = 0
     for index, char in enumerate(text):

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-LOG_SCALE_RANGE = 100.0
+LOG_SCALE_RANGE = 10.0
 
 
 def sparkline(values: Sequence[float | None], levels: str, bad: str) -> str:
     """One glyph a value, lowest to highest of ``levels``; ``bad`` where the value is not finite.
 
-    On a log scale when all are positive and the largest is over 100 times the smallest.
+    On a log scale when all are positive and the largest is over 10 times the smallest.
     """
     finite = [value for value in values if value is not None]
     if not finite:

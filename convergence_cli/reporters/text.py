@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from convergence_cli.printable import printable
 from convergence_cli.reporters import PLAIN, Look
-from convergence_cli.reporters._layout import UNICODE, cells, cut, glyphs, painter
+from convergence_cli.reporters._layout import UNICODE, cells, cut, cut_middle, glyphs, painter
 from convergence_cli.reporters._run_text import Page, run_lines
 from convergence_cli.reporters._wording import percent, sentence, severities, totals
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from convergence_cli.model import Report, RunReport
 
-_NAME_COLUMN = 36
+_NAME_COLUMN = 30
 
 
 def render(report: Report, look: Look = PLAIN) -> str:
@@ -28,12 +28,23 @@ def render(report: Report, look: Look = PLAIN) -> str:
     blocks = []
     if len(report.runs) > 1:
         blocks.append(list(_table(report.runs, page)))
-    blocks.extend(list(run_lines(run, page)) for run in report.runs)
+    shown = _in_full(report.runs, look)
+    blocks.extend(list(run_lines(run, page)) for run in shown)
+    if len(shown) < len(report.runs):
+        unseen = len(report.runs) - len(shown)
+        blocks.append(page.wrap(f"{unseen} run(s) without a warning or error: in full with --verbose", ""))
     if report.errors:
         blocks.append(list(_errors(report, page)))
     blocks.append([page.paint(line, "bold") for line in page.wrap(totals(report), "")])
     text = "\n\n".join("\n".join(block) for block in blocks) + "\n"
     return text if look.unicode else text.replace(UNICODE.more, "~")
+
+
+def _in_full(runs: tuple[RunReport, ...], look: Look) -> list[RunReport]:
+    """The runs to show beyond their line in the table: of several, those with something wrong."""
+    if len(runs) == 1 or look.detail > 0:
+        return list(runs)
+    return [run for run in runs if any(found.severity != "note" for found in run.findings)]
 
 
 def _ascii(value: Any) -> Any:
@@ -51,7 +62,7 @@ def _ascii(value: Any) -> Any:
 
 def _table(runs: tuple[RunReport, ...], page: Page) -> Iterator[str]:
     more = page.glyphs.more
-    names = [cut(printable(run.name), _NAME_COLUMN, more) for run in runs]
+    names = [cut_middle(printable(run.name), _NAME_COLUMN, more) for run in runs]
     wide = max(cells(name) for name in names)
     for run, name in zip(runs, names, strict=True):
         verdict = run.verdict

@@ -36,8 +36,8 @@ def test_one_glyph_a_value_whatever_the_values(values: list[float | None]) -> No
 
 
 def test_a_log_scale_needs_positive_values_far_apart() -> None:
-    assert on_log_scale([1.0, 101.0])
-    assert not on_log_scale([1.0, 99.0])
+    assert on_log_scale([1.0, 11.0])
+    assert not on_log_scale([1.0, 9.0])
     assert not on_log_scale([0.0, 1000.0])
 
 

@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CORPUS ?= ../shared/corpus
 
-.PHONY: demo test lint coverage dev bench-corpus bench-startup bench-read clean
+.PHONY: demo test lint coverage dev bench-corpus bench-startup bench-read fixtures clean
 
 demo: $(STAMP)
 	@$(BIN)/ctroubleshoot demo
@@ -27,7 +27,7 @@ bench-startup: $(STAMP)
 	@$(BIN)/python benchmarks/startup.py
 
 bench-read: $(STAMP)
-	@$(BIN)/python benchmarks/read.py
+	@for what in csv tensorboard jsonl text; do $(BIN)/python benchmarks/read_$$what.py || exit 1; done
 
 dev: $(STAMP)
 
@@ -38,5 +38,13 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev,plot,torch]"
 	@touch $(STAMP)
 
+# The frameworks that write the fixtures live in an environment of their own; takes about five minutes.
+fixtures:
+	$(PYTHON) -m venv .venv-fixtures
+	.venv-fixtures/bin/python -m pip install --quiet torch==2.13.0
+	.venv-fixtures/bin/python -m pip install --quiet -r fixtures/requirements.txt
+	set -e; for what in keras lightning huggingface tensorboard text trees trackers demo; do \
+		.venv-fixtures/bin/python fixtures/make_$$what.py; done
+
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
+	rm -rf $(VENV) .venv-fixtures build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

@@ -31,9 +31,11 @@ bench-read: $(STAMP)
 
 dev: $(STAMP)
 
+# pip before 26 writes start scripts that import re, which costs half an interpreter start.
 # torch first and by its pin: a bare requirement would pull a build of several gigabytes.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=26"
 	$(BIN)/python -m pip install --quiet --upgrade-strategy only-if-needed -c constraints.txt torch==2.13.0
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev,plot,torch]"
 	@touch $(STAMP)

@@ -44,6 +44,8 @@ def run_of_frame(frame: Any) -> Run:
 
 def _numbers(column: Any) -> np.ndarray[Any, np.dtype[np.float64]] | None:
     try:
-        return np.asarray(column, dtype=np.float64)
+        values = np.asarray(column, dtype=np.float64)
     except (TypeError, ValueError):
         return None
+    # Two columns of one name come as a table of both.
+    return values if values.ndim == 1 else values[:, 0]

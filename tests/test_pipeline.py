@@ -1,0 +1,151 @@
+"""From paths to a report: what the parts make together."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+from curves import GENERATORS, Log, make, run_of
+
+from convergence_cli.codec import from_data, to_data
+from convergence_cli.errors import SourceError, UsageError
+from convergence_cli.model import Report
+from convergence_cli.pipeline import analyze_paths, diagnose, read_paths, read_run
+from convergence_cli.settings import Settings
+from convergence_cli.summary import MAX_NAMES, THUMBNAIL
+
+SCHEMA = Path(__file__).parents[2] / "shared" / "report.schema.json"
+
+
+def _csv(path: Path, log: Log) -> Path:
+    names = list(log.series)
+    step = log.series[names[0]][0]
+    rows = zip(step.tolist(), *(log.series[name][1].tolist() for name in names), strict=True)
+    text = ",".join(["step", *names]) + "\n" + "".join(",".join(str(v) for v in row) + "\n" for row in rows)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    "name", ["exponential", "rise_after_half", "flat", "rising_validation", "nan_tail", "warm_restarts"]
+)
+def test_a_file_gets_the_verdict_of_its_curve(tmp_path: Path, name: str) -> None:
+    log = make(name, 0)
+    report = analyze_paths([str(_csv(tmp_path / "log.csv", log))], Settings())
+    (run,) = report.runs
+    assert report.errors == ()
+    assert run.verdict.label == GENERATORS[name].label
+    assert run.verdict == diagnose(run_of(log)).verdict
+
+
+@pytest.mark.parametrize("name", sorted(GENERATORS.keys() - {"drawn", "long_log"}))
+def test_every_report_survives_json(name: str) -> None:
+    report = Report((diagnose(run_of(make(name, 0))),), (), "0")
+    text = json.dumps(to_data(report), allow_nan=False)
+    again = from_data(json.loads(text), "report.json")
+    assert json.dumps(to_data(again), allow_nan=False) == text
+
+
+@pytest.mark.skipif(not SCHEMA.exists(), reason="the schema lies outside of this checkout")
+@pytest.mark.parametrize("name", ["exponential", "nan_tail", "rising_validation", "flat", "rewards", "few_points"])
+def test_every_report_keeps_the_contract(name: str) -> None:
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    jsonschema.validate(to_data(Report((diagnose(run_of(make(name, 0))),), (), "0")), schema)
+
+
+def test_the_summary_says_what_was_read() -> None:
+    log = make("warm_restarts", 0, points=400)
+    step = log.series["loss"][0]
+    strangers = {f"gpu/{n}": (step, step) for n in range(70)}
+    summary = diagnose(run_of(Log({**log.series, **strangers}, {"optimizer": "sgd", "secret": "x"}))).summary
+    assert (summary["points"], summary["first_step"], summary["last_step"]) == (400, 0.0, 399.0)
+    assert summary["series"] == {"train_loss": "loss", "learning_rate": "lr"}
+    assert (summary["series_total"], summary["series_read"]) == (72, 2)
+    assert len(summary["unread"]) == MAX_NAMES
+    assert summary["config"] == {"optimizer": "sgd"}
+    drawing = summary["curves"]["train_loss"]
+    assert set(drawing) == {"step", "low", "high", "mean"}
+    assert {len(column) for column in drawing.values()} <= set(range(1, THUMBNAIL + 1))
+    assert max(drawing["high"]) == pytest.approx(log.series["loss"][1].max(), rel=1e-5)
+
+
+def test_a_thumbnail_leaves_a_hole_where_nothing_is_finite() -> None:
+    drawing = diagnose(run_of(make("nan_tail", 0, points=1000, at=0.5))).summary["curves"]["train_loss"]
+    assert drawing["mean"][0] is not None
+    assert drawing["mean"][-1] is None
+    assert None not in drawing["step"]
+
+
+def test_a_role_can_be_named_by_hand(tmp_path: Path) -> None:
+    log = make("rise_after_half", 0)
+    step, value = log.series["loss"]
+    path = _csv(tmp_path / "log.csv", Log({"alpha": (step, value), "loss": (step, value[::-1].copy())}))
+    report = analyze_paths([str(path)], Settings(metrics={"train_loss": "alpha"}))
+    assert report.runs[0].verdict.label == "diverging"
+    with pytest.raises(UsageError, match="has no series 'beta'"):
+        analyze_paths([str(path)], Settings(metrics={"train_loss": "beta"}))
+
+
+def test_rules_can_be_chosen(tmp_path: Path) -> None:
+    path = str(_csv(tmp_path / "log.csv", make("nan_tail", 0)))
+    every = analyze_paths([path], Settings()).runs[0]
+    none = analyze_paths([path], Settings(ignore=("LC001",))).runs[0]
+    assert "LC001" in {finding.rule for finding in every.findings}
+    assert "LC001" not in {finding.rule for finding in none.findings}
+    assert none.verdict == every.verdict
+    with pytest.raises(UsageError):
+        analyze_paths([path], Settings(select=("ZZ999",)))
+
+
+def test_settings_beside_the_log_reach_the_rules(tmp_path: Path) -> None:
+    _csv(tmp_path / "metrics.csv", make("rise_after_half", 0))
+    (tmp_path / "config.json").write_text('{"optimizer": "adam", "learning_rate": 0.5}', encoding="utf-8")
+    (run,) = analyze_paths([str(tmp_path)], Settings()).runs
+    assert run.summary["config"] == {"optimizer": "adam", "learning_rate": 0.5}
+    assert "LR101" in {finding.rule for finding in run.findings}
+
+
+@pytest.mark.parametrize("name", ["rewards", "no loss"])
+def test_a_log_with_nothing_to_judge_is_an_error_that_says_how_to_name_the_loss(tmp_path: Path, name: str) -> None:
+    series = make("rewards", 0).series if name == "rewards" else {"gpu": (np.arange(30.0), np.arange(30.0))}
+    report = analyze_paths([str(_csv(tmp_path / "log.csv", Log(series)))], Settings())
+    assert report.runs[0].verdict.label == "undetermined"
+    (error,) = report.errors
+    assert "log.csv" in error.message
+    assert "--metric" in str(error.hint)
+
+
+def test_a_short_log_is_no_error(tmp_path: Path) -> None:
+    report = analyze_paths([str(_csv(tmp_path / "log.csv", make("few_points", 0, points=3)))], Settings())
+    assert report.errors == ()
+    assert report.runs[0].verdict.state == "too-few-points"
+
+
+def test_progress_is_told_of_each_run(tmp_path: Path) -> None:
+    for name in ("a.csv", "b.csv"):
+        _csv(tmp_path / name, make("exponential", 0))
+    told: list[str] = []
+    analyze_paths([str(tmp_path)], Settings(), progress=told.append)
+    assert told == ["a.csv", "b.csv"]
+
+
+def test_one_run_by_its_path(tmp_path: Path) -> None:
+    path = _csv(tmp_path / "a.csv", make("exponential", 0))
+    assert read_run(str(path)).curve("train_loss") is not None
+    assert diagnose(str(path)).verdict.label == "converging"
+    _csv(tmp_path / "b.csv", make("exponential", 0))
+    with pytest.raises(SourceError, match="holds 2 runs"):
+        read_run(str(tmp_path))
+    with pytest.raises(SourceError, match="cannot be read"):
+        read_run(str(tmp_path / "none.csv"))
+    runs, errors = read_paths([str(tmp_path), str(tmp_path / "none.csv")], Settings())
+    assert (len(runs), len(errors)) == (2, 1)
+
+
+def test_the_same_bytes_give_the_same_report(tmp_path: Path) -> None:
+    path = str(_csv(tmp_path / "log.csv", make("rise_after_half", 0)))
+    first, second = (to_data(analyze_paths([path], Settings())) for _ in range(2))
+    assert first == second

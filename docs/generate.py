@@ -1,0 +1,131 @@
+"""Writes what the program says of itself into the documents: ``docs/rules.md``, and parts of ``README.md``.
+
+In ``README.md`` these are the table of rules and the output of each ``console`` block. A line ``...`` in a block
+stands for lines left out: each part between two keeps its first line, by which it is found again, and its length.
+Usage: python docs/generate.py
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from convergence_cli.diagnosis.causes import CAUSES
+from convergence_cli.rules import Rule, all_rules
+from convergence_cli.rules._registry import PARAMETERS, SECTIONS
+
+ROOT = Path(__file__).resolve().parent.parent
+RULES_PAGE, README = ROOT / "docs" / "rules.md", ROOT / "README.md"
+LEFT_OUT = "..."
+_CONSOLE = re.compile(r"(?<=^```console\n).*?(?=^```$)", re.MULTILINE | re.DOTALL)
+_RULES_TABLE = re.compile(r"(?<=<!-- rules: written by docs/generate.py -->\n).*?(?=<!-- end of rules -->)", re.DOTALL)
+_FAMILIES = {
+    "LC": "Loss curves",
+    "GN": "Generalisation",
+    "LR": "Learning rate",
+    "GR": "Gradient norm",
+    "LG": "The log itself",
+}
+_PREFACE = """\
+# Rules
+
+<!-- Written by docs/generate.py from the docstrings of convergence_cli/rules: change them there. -->
+
+`ctroubleshoot explain CODE` shows the same pages on the terminal. The severity is the highest that a rule gives:
+`error` means that the run is failing, `warning` that it will or that it wastes time, `note` is a fact worth knowing.
+A rule that lacks its evidence is listed as *could not look*, with what it needs.
+"""
+
+
+def rules_page() -> str:
+    """The text of ``docs/rules.md``."""
+    parts = [_PREFACE]
+    for family, title in _FAMILIES.items():
+        parts += [f"## {title}\n", *(_rule(rule) for rule in all_rules() if rule.code.startswith(family))]
+    parts.append(
+        "## Causes\n\nWhat the findings can be put down to. `ctroubleshoot explain NAME` says what speaks for each.\n"
+    )
+    parts.append("| cause | what it is |\n| --- | --- |")
+    parts += [f"| {cause.name} | {cause.explanation} |" for cause in CAUSES]
+    return "\n".join(parts) + "\n"
+
+
+def _rule(rule: Rule) -> str:
+    lines = rule.doc.replace("<", "&lt;").replace("*", "\\*").splitlines()
+    shown = [f"### {rule.code} {rule.name}\n", f"*{rule.severity}, since {rule.since}.* {lines[0]}"]
+    shown += [f"**{line}.**" if line in SECTIONS else line.strip() for line in lines[1:]]
+    # A verdict needs a loss, and says nothing beyond a need that names one.
+    needs = dict.fromkeys(PARAMETERS[name] for name in rule.needs if name != "verdict" or len(rule.needs) == 1)
+    return "\n".join([*shown, "", "**Evidence needed.**", ", ".join(needs) + ".", ""])
+
+
+def rules_table() -> str:
+    """The rules as the table of the README."""
+    head = "| code | name | highest severity | fires when |\n| --- | --- | --- | --- |\n"
+    return head + "".join(f"| {rule.code} | {rule.name} | {rule.severity} | {rule.summary} |\n" for rule in all_rules())
+
+
+def console_blocks(text: str) -> Iterator[tuple[str, list[str]]]:
+    """Each command of the ``console`` blocks of ``text``, with the lines shown below it."""
+    for block in _CONSOLE.findall(text):
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            command, *shown = part.splitlines()
+            yield command, shown
+
+
+def output_of(command: str) -> list[str]:
+    """What ``command`` writes to standard output, as lines, in a new folder that holds a copy of ``fixtures``."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("CTROUBLESHOOT_", "FORCE_COLOR"))}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(ROOT / "fixtures", Path(folder) / "fixtures")
+        done = subprocess.run(
+            ["sh", "-c", command],
+            cwd=folder,
+            env={**kept, "PATH": path, "NO_COLOR": "1", "PYTHONUTF8": "1"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=120,
+        )
+    return done.stdout.decode().splitlines()
+
+
+def trimmed(shown: list[str], output: list[str]) -> list[str]:
+    """``output`` with the parts left out that ``shown`` leaves out. Raises ValueError where one is not found."""
+    if LEFT_OUT not in shown:
+        return output
+    parts: list[list[str]] = [[]]
+    for line in shown:
+        if line == LEFT_OUT:
+            parts.append([])
+        else:
+            parts[-1].append(line)
+    first, *middle, last = parts
+    kept, at = output[: len(first)], len(first)
+    for part in middle:
+        at = output.index(part[0], at)
+        kept += [LEFT_OUT, *output[at : at + len(part)]]
+        at += len(part)
+    kept += [LEFT_OUT, *output[len(output) - len(last) :]]
+    return kept
+
+
+def readme(text: str) -> str:
+    """``text`` of the README with its table of rules and the output of its commands as they are now."""
+    text = _RULES_TABLE.sub(lambda _: rules_table(), text)
+    for command, shown in list(console_blocks(text)):
+        before, after = "\n".join([f"$ {command}", *shown]), [f"$ {command}", *trimmed(shown, output_of(command))]
+        text = text.replace(before, "\n".join(after), 1)
+    return text
+
+
+if __name__ == "__main__":
+    RULES_PAGE.write_text(rules_page(), encoding="utf-8")
+    README.write_text(readme(README.read_text(encoding="utf-8")), encoding="utf-8")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from convergence_cli import __version__
 from convergence_cli.diagnosis import explain
 from convergence_cli.errors import NoLossError, SourceError
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from convergence_cli.readers.discover import Candidate
+    from convergence_cli.rules import Rule
 
 # Verdict states in which there was nothing to judge: no verdict, exit code 2.
 NOTHING_TO_JUDGE = frozenset({"no-loss", "reward-only"})
@@ -68,10 +71,16 @@ def diagnose(run: Any, settings: Settings | None = None) -> RunReport:
     settings = settings or Settings()
     if not isinstance(run, Run):
         run = _run_of_frame(run, settings) if hasattr(run, "columns") else read_run(run)
-    evidence = Evidence(run)
     rules = select_rules(
         all_rules(), select=settings.select, ignore=settings.ignore, extend_select=settings.extend_select
     )
+    # A loss that explodes reaches numbers whose differences overflow: to inf, as it should be.
+    with np.errstate(all="ignore"):
+        return _judged(Evidence(run), rules)
+
+
+def _judged(evidence: Evidence, rules: Sequence[Rule]) -> RunReport:
+    run = evidence.run
     findings, skipped = apply_rules(evidence, rules)
     causes, remedies = explain(findings, evidence)
     return RunReport(

@@ -276,7 +276,8 @@ def _sum(parts: Sequence[_Candidate]) -> _Candidate | None:
     first = parts[0].curve if parts else None
     if first is None or any(not np.array_equal(c.curve.step, first.step) for c in parts):
         return None
-    total = np.sum([c.curve.value for c in parts], axis=0)
+    with np.errstate(invalid="ignore", over="ignore"):
+        total = np.sum([c.curve.value for c in parts], axis=0)
     name = " + ".join(c.curve.name for c in parts)
     return replace(parts[0], curve=replace(first, name=name, value=total), extra=frozenset())
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import numpy as np
 import pytest
 from curves import GENERATORS, Log, make, run_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from convergence_cli.codec import from_data, to_data
 from convergence_cli.errors import SourceError, UsageError
@@ -149,3 +153,54 @@ def test_the_same_bytes_give_the_same_report(tmp_path: Path) -> None:
     path = str(_csv(tmp_path / "log.csv", make("rise_after_half", 0)))
     first, second = (to_data(analyze_paths([path], Settings())) for _ in range(2))
     assert first == second
+
+
+NAMES = ("loss", "val_loss", "lr", "grad_norm", "accuracy", "val_acc", "loss_scale")
+VALUES = st.one_of(
+    st.floats(-10, 10),
+    st.sampled_from([0.0, math.nan, math.inf, -math.inf, 1e308, -1e308, 5e-324, 1e-300, 2.302585, 1.0]),
+)
+SERIES = st.lists(VALUES, min_size=1, max_size=45)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.dictionaries(st.sampled_from(NAMES), SERIES, min_size=1, max_size=5), st.integers(0, 3), st.data())
+def test_no_values_and_no_steps_break_the_diagnosis(
+    drawn: dict[str, list[float]], kind: int, data: st.DataObject
+) -> None:
+    def steps(count: int) -> list[float]:
+        if kind == 0:
+            return [float(i) for i in range(count)]
+        if kind == 1:
+            return [7.0] * count
+        return data.draw(st.lists(st.floats(-1e15, 1e15), min_size=count, max_size=count))
+
+    log = Log({name: (np.array(steps(len(v))), np.array(v)) for name, v in drawn.items()}, {"num_classes": 10})
+    report = diagnose(run_of(log))
+    text = json.dumps(to_data(Report((report,), (), "0")), allow_nan=False)
+    assert from_data(json.loads(text), "r").runs[0].verdict.label == report.verdict.label
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"num_classes": -3, "vocab_size": math.nan, "learning_rate": -1, "optimizer": None, "epochs": math.inf},
+        {
+            "num_classes": True,
+            "learning_rate": "0.1",
+            "optimizer": ["adam"],
+            "max_steps": math.nan,
+            "weight_decay": "x",
+        },
+        {"num_classes": 1e300, "learning_rate": math.inf, "optimizer": 7, "epochs": -5, "weight_decay": math.inf},
+        {"num_classes": 10**400, "learning_rate": math.nan, "batch_size": {}, "epochs": 0, "max_steps": -math.inf},
+    ],
+)
+@pytest.mark.parametrize("name", ["exponential", "rising", "flat", "rising_validation", "warm_restarts"])
+def test_no_settings_break_the_diagnosis(name: str, config: dict[str, Any]) -> None:
+    log = make(name, 0, **({"rate": 1.0} if name == "exponential" else {}))
+    report = diagnose(run_of(Log(log.series, {**log.config, **config})))
+    assert report.verdict.label == GENERATORS[name].label
+    json.dumps(to_data(Report((report,), (), "0")), allow_nan=False)
+    for remedy in report.remedies:
+        assert all(not isinstance(v, float) or math.isfinite(v) for v in remedy.change.values())

@@ -185,6 +185,14 @@ def test_ultralytics_components_are_summed() -> None:
     assert run.curve("learning_rate") is not None
 
 
+def test_components_that_are_not_finite_make_a_sum_that_is_not() -> None:
+    step, inf = np.arange(3.0), np.inf
+    curves = (Curve("box_loss", step, np.array([1, inf, inf])), Curve("cls_loss", step, np.array([1, 1, -inf])))
+    train = assign_roles(Run("r", "r", "csv", curves)).curve("train_loss")
+    assert train is not None
+    assert np.array_equal(train.value, [2.0, inf, np.nan], equal_nan=True)
+
+
 def test_a_total_beats_the_sum_of_its_components() -> None:
     assert _roles("loss_cls", "loss_box_reg", "total_loss", "loss_mask")["train_loss"] == "total_loss"
 

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from convergence_cli.diagnosis.values import (
     clip_norm,
+    configured,
     early_stopping_patience,
     epochs_for_twice,
     known_rate,
     lower_rate,
     raise_rate,
     resume_step,
+    rounded,
     warmup_length,
 )
 from convergence_cli.model import Remedy
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from convergence_cli.model import Cause
 
 MOST = 6
+LARGEST_DECAY = 0.3
 # A remedy is no surer than its cause, and the second for a cause less than the first.
 _ORDER_DISCOUNT = 0.8
 
@@ -164,10 +167,11 @@ def _decay(evidence: Evidence) -> list[Proposal]:
 def _overfitting(evidence: Evidence) -> list[Proposal]:
     patience, why = early_stopping_patience(evidence)
     stop: Proposal = ("stop-early", {"early_stopping": patience}, why, None)
-    decay = evidence.config.get("weight_decay")
-    present = float(decay) if isinstance(decay, (int, float)) and not isinstance(decay, bool) else None
-    value = 0.01 if not present else round(min(present * 3, 0.3), 6)
-    basis = "none is known of" if not present else f"it is {present:g} now"
+    present = configured(evidence, "weight_decay")
+    if present is not None and present >= LARGEST_DECAY:
+        return [*_resume(evidence), stop]
+    value = 0.01 if present is None else rounded(min(present * 3, LARGEST_DECAY), 6)
+    basis = "none is known of" if present is None else f"it is {present:g} now"
     basis = f"Validation rises while training falls; {basis}, three times or 0.01 is the next step."
     regularise: Proposal = ("raise-weight-decay", {"weight_decay": value}, basis, None)
     return [*_resume(evidence), stop, regularise]

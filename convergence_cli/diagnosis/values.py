@@ -17,6 +17,8 @@ MIN_NORMS = 5
 # The largest rates that are usual for an optimizer: a raised rate stops there.
 CEILINGS = {"adam": 3e-3, "adamw": 3e-3, "nadam": 3e-3, "rmsprop": 3e-3, "lion": 3e-4, "sgd": 0.3, "adagrad": 0.1}
 DEFAULT_CEILING = 3e-3
+# A setting beyond this is no setting; YAML and JSON can hold infinities and integers that no float can.
+LARGEST = 1e15
 
 
 def rounded(value: float, digits: int = 2) -> float:
@@ -26,14 +28,20 @@ def rounded(value: float, digits: int = 2) -> float:
     return round(value, digits - 1 - math.floor(math.log10(abs(value))))
 
 
+def configured(evidence: Evidence, key: str) -> float | None:
+    """What the run's own settings say under ``key``, where that is a positive, finite number."""
+    value = evidence.config.get(key)
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    return float(value) if 0 < value <= LARGEST else None
+
+
 def known_rate(evidence: Evidence) -> tuple[float, str] | None:
     """The peak learning rate of the run and where it is known from."""
     if evidence.learning_rate is not None and evidence.learning_rate.schedule.peak > 0:
         return evidence.learning_rate.schedule.peak, f"logged as {evidence.learning_rate.name}"
-    rate = evidence.config.get("learning_rate")
-    if isinstance(rate, (int, float)) and not isinstance(rate, bool) and rate > 0:
-        return float(rate), "from the config"
-    return None
+    rate = configured(evidence, "learning_rate")
+    return None if rate is None else (rate, "from the config")
 
 
 def contexts_of(evidence: Evidence) -> frozenset[str]:
@@ -157,9 +165,9 @@ def epochs_for_twice(evidence: Evidence) -> tuple[str, int, str] | None:
     why = f"A power law fitted to {loss.name} expects {law.doubled:.4g} at twice the length, from {loss.shape.end:.4g}."
     if evidence.config.get("x") == "epoch":
         return "epochs", 2 * (int(loss.curve.step[-1]) + (1 if loss.curve.step[0] == 0 else 0)), why
-    epochs = evidence.config.get("epochs")
-    if isinstance(epochs, (int, float)) and not isinstance(epochs, bool) and epochs > 0:
-        return "epochs", int(2 * epochs), why
+    epochs = configured(evidence, "epochs")
+    if epochs is not None:
+        return "epochs", max(int(2 * epochs), 1), why
     if loss.curve.epoch is not None and np.isfinite(loss.curve.epoch[-1]):
         return "epochs", max(2 * math.ceil(float(loss.curve.epoch[-1])), 2), why
     return "max_steps", int(2 * max(float(loss.curve.step[-1]), 1)), why
@@ -170,12 +178,7 @@ def warmup_length(evidence: Evidence) -> tuple[int, str]:
     loss = evidence.loss
     if loss is None:
         return 500, "500 steps are the common default."
-    planned = evidence.config.get("max_steps")
-    total = (
-        float(planned)
-        if isinstance(planned, (int, float)) and not isinstance(planned, bool)
-        else float(loss.curve.step[-1])
-    )
+    total = configured(evidence, "max_steps") or float(loss.curve.step[-1])
     since = evidence.verdict.since_step or 0.0
     steps = max(math.ceil(total / 20), math.ceil(2 * since), 10)
     return steps, f"A twentieth of {total:g} steps, and at least twice the step at which it went wrong ({since:g})."

@@ -27,6 +27,8 @@ BANDS = {
     "adagrad": (1e-5, 0.5),
     "lamb": (1e-6, 5e-2),
 }
+# Beyond this it is no rate: settings files can hold infinities.
+LARGEST = 1e15
 ZERO_SHARE = 0.1
 JUMP_FACTOR = 3.0
 EARLY = 0.1
@@ -62,7 +64,7 @@ def rate_outside_band(
     optimizer = str(config.get("optimizer", "")).lower()
     band = BANDS.get(optimizer)
     rate = learning_rate.schedule.peak if learning_rate is not None else config.get("learning_rate")
-    if band is None or not isinstance(rate, (int, float)) or isinstance(rate, bool) or rate <= 0:
+    if band is None or not isinstance(rate, (int, float)) or isinstance(rate, bool) or not 0 < rate < LARGEST:
         return
     low, high = band
     if low <= rate <= high:

@@ -214,6 +214,20 @@ def test_an_unnormalised_weight_decay_is_raised_from_its_value() -> None:
     assert remedy.from_ == {"weight_decay": 0.02}
 
 
+def test_a_weight_decay_at_the_top_is_not_lowered_in_the_name_of_raising_it() -> None:
+    log = make("rising_validation", 0)
+    names = [remedy.name for remedy in _diagnosed(Log(log.series, {**log.config, "weight_decay": 0.5}))[3]]
+    assert "raise-weight-decay" not in names
+
+
+@pytest.mark.parametrize("planned", [-1, float("inf"), "many", True])
+def test_a_planned_length_that_is_none_is_passed_over(planned: object) -> None:
+    # The Trainer of Hugging Face writes max_steps = -1 where epochs count.
+    drawing = [[0, 2.3], [0.03, 2.2], [0.08, 20], [1, 30]]
+    log = _with(make("drawn", 0, knots=drawing), {"max_steps": planned}, lr=[[0, 0.1], [1, 0.001]])
+    assert _remedy(_diagnosed(log), "add-warmup").why.startswith("A twentieth of 199 steps")
+
+
 @pytest.mark.parametrize(
     ("config", "change"),
     [

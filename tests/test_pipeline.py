@@ -11,7 +11,7 @@ import jsonschema
 import numpy as np
 import pytest
 from curves import GENERATORS, Log, make, run_of
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from convergence_cli.codec import from_data, to_data
@@ -164,6 +164,7 @@ SERIES = st.lists(VALUES, min_size=1, max_size=45)
 
 
 @settings(max_examples=150, deadline=None)
+@example({"loss": [0.0], "val_loss": [-1e308, -1e308, 0.0, 0.0, 0.0]}, 0, None)
 @given(st.dictionaries(st.sampled_from(NAMES), SERIES, min_size=1, max_size=5), st.integers(0, 3), st.data())
 def test_no_values_and_no_steps_break_the_diagnosis(
     drawn: dict[str, list[float]], kind: int, data: st.DataObject

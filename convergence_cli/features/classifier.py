@@ -102,7 +102,8 @@ def judge(shape: Shape, val: Shape | None, gap: Gap | None, chance: Chance) -> J
 
 def over(value: float, threshold: float, sharpness: float = 4.0) -> float:
     """Membership of 'value is above threshold': 0.5 at it, by the log ratio of the two."""
-    if value <= 0:
+    # Not "value <= 0": NaN, where huge values overflow, is no sign of anything.
+    if not value > 0:
         return 0.0
     return logistic(sharpness * math.log(value / threshold))
 

@@ -23,8 +23,9 @@ sys.path.insert(0, str(ROOT / "docs"))
 generate: Any = import_module("generate")
 # What could run a program, open a connection or load objects.
 FORBIDDEN = {
-    "pickle", "cPickle", "marshal", "shelve", "dill", "joblib", "cloudpickle", "subprocess", "multiprocessing",
-    "socket", "ssl", "http", "ftplib", "smtplib", "requests", "httpx", "aiohttp", "urllib3", "urllib.request", "runpy", "code", "ctypes",
+    "pickle", "cPickle", "marshal", "shelve", "dill", "joblib", "cloudpickle", "runpy", "code", "ctypes",
+    "subprocess", "multiprocessing", "socket", "ssl", "http", "ftplib", "smtplib", "requests", "httpx", "aiohttp",
+    "urllib3", "urllib.request",
 }  # fmt: skip
 FORBIDDEN_CALLS = {
     "eval",

@@ -55,7 +55,8 @@ def main(root: Path, verbose: bool) -> None:
             predicted = best.verdict.label
             pairs.append((predicted if predicted in accepted else accepted[0], predicted))
             if predicted not in accepted:
-                print(f"miss {row['run']} truth={row['label']} got={predicted}/{best.verdict.state}: {best.verdict.reason}")
+                got = f"{predicted}/{best.verdict.state}"
+                print(f"miss {row['run']} truth={row['label']} got={got}: {best.verdict.reason}")
         if accepted == ["converging"]:
             healthy += 1
             alarms = [f.rule for run in report.runs for f in run.findings if f.severity != "note"]
@@ -65,7 +66,9 @@ def main(root: Path, verbose: bool) -> None:
         if verbose:
             rules = " ".join(f"{f.rule}:{f.severity[0]}" for f in best.findings)
             v = best.verdict
-            print(f"{row['run']}\t{row['label']}\t{v.label}\t{v.confidence:.2f}\t{v.state}\t{best.format}\t{best.summary['series']}\t{rules}\t{len(report.runs)}")
+            print(
+                f"{row['run']}\t{row['label']}\t{v.label}\t{v.confidence:.2f}\t{v.state}\t{best.format}\t{best.summary['series']}\t{rules}\t{len(report.runs)}"
+            )
     matrix = Counter(pairs)
     predictions = [*LABELS, "undetermined"]
     print("truth \\ predicted".ljust(18) + "".join(label[:11].rjust(13) for label in predictions))

@@ -59,16 +59,16 @@ class Curve:
     """
 
     name: str
-    step: FloatArray
-    value: FloatArray
+    step: FloatArray = field(repr=False)
+    value: FloatArray = field(repr=False)
     role: str | None = None
     direction: Direction = "lower"
-    epoch: FloatArray | None = None
-    time: FloatArray | None = None
-    line: IntArray | None = None
+    epoch: FloatArray | None = field(default=None, repr=False)
+    time: FloatArray | None = field(default=None, repr=False)
+    line: IntArray | None = field(default=None, repr=False)
     file: str | None = None
     restarts: tuple[int, ...] = ()
-    buckets: Buckets | None = None
+    buckets: Buckets | None = field(default=None, repr=False)
 
     @property
     def points(self) -> int:
@@ -200,6 +200,9 @@ class RunReport:
     remedies: tuple[Remedy, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.verdict.label} ({100 * self.verdict.confidence:.0f}%). {self.verdict.reason}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from convergence_cli.rules import Rule
 
 # Verdict states in which there was nothing to judge: no verdict, exit code 2.
-NOTHING_TO_JUDGE = frozenset({"no-loss", "reward-only"})
+NOTHING_TO_JUDGE = frozenset({"no-loss", "reward-only", "adversarial"})
 
 
 def analyze_paths(paths: Sequence[str], settings: Settings, *, progress: Callable[[str], None] | None = None) -> Report:

@@ -84,8 +84,10 @@ def find_table(run: str | None) -> tuple[Path, str, Mapping[str, Any]] | None:
     starts = [Path.cwd()]
     if run not in (None, "-"):
         path = Path(str(run)).absolute()
+        folder = path if path.is_dir() else path.parent
         # Not in the run folder itself: a run that somebody sent must not choose what is reported of it.
-        starts.insert(0, (path if path.is_dir() else path.parent).parent)
+        if folder != Path.cwd():
+            starts.insert(0, folder.parent)
     for start in starts:
         for folder in (start, *start.parents):
             for name in (OWN_FILE, SHARED_FILE):

@@ -56,7 +56,14 @@ CAUSES = (
     CauseModel(
         "learning-rate-too-low",
         "Steps are too small to move the weights within the length of the run.",
-        {"LC103:flat": 0.45, "LC103:chance": 0.25, "LR101:low": 0.9, "LR102:never": 0.97, "LR102:late": 0.3},
+        {
+            "LC103:flat": 0.45,
+            "LC103:chance": 0.25,
+            "LC103:validation-at-chance": 0.2,
+            "LR101:low": 0.9,
+            "LR102:never": 0.97,
+            "LR102:late": 0.3,
+        },
         {"LR101:high": 0.05, "LC106": 0.3, "GR002:zero": 0.3},
         ("repeat 200 steps at ten times the learning rate: the loss should begin to fall", _TENSORS),
         {"rate-high": 0.2, "rate-low": 1.6},
@@ -92,7 +99,7 @@ CAUSES = (
     CauseModel(
         "label-noise",
         "The labels do not belong to the inputs (shuffled, misaligned, or wrong).",
-        {"LC103:chance": 0.18},
+        {"LC103:chance": 0.18, "LC103:validation-at-chance": 0.6},
         {"LR102:never": 0.1, "GR002:zero": 0.2},
         ("try to overfit one batch of 16 samples: if that works, check how labels and inputs are paired",),
     ),

@@ -60,7 +60,14 @@ def lower_rate(evidence: Evidence) -> tuple[float | None, str]:
     known = known_rate(evidence)
     if known is None:
         return None, "No value can be given: no learning rate is logged or configured. Divide yours by 3, then by 10."
-    rate, source = known
+    value, why = _lower(evidence, *known)
+    ceiling = CEILINGS.get(str(evidence.config.get("optimizer", "")).lower())
+    if ceiling is not None and value > ceiling:
+        return ceiling, f"{why} That is still above what is usual for the optimizer, {ceiling:g}."
+    return value, why
+
+
+def _lower(evidence: Evidence, rate: float, source: str) -> tuple[float, str]:
     loss, verdict = evidence.loss, evidence.verdict
     if loss is None or verdict.since_step is None:
         return rounded(rate / MARGIN), f"A third of {rate:.3g} ({source})."
@@ -78,10 +85,11 @@ def lower_rate(evidence: Evidence) -> tuple[float | None, str]:
                 f"The largest rate at which {loss.name} still fell (up to step "
                 f"{loss.shape.best_step:g}) was {reached:.3g}.",
             )
+    until = min(loss.shape.best_step, verdict.since_step)
     return (
         rounded(rate / MARGIN),
-        f"{loss.name} fell at {rate:.3g} ({source}) until step {loss.shape.best_step:g}, "
-        "then rose: a third leaves a margin to the edge.",
+        f"{loss.name} fell at {rate:.3g} ({source}) until step {until:g}, "
+        f"then {'was NaN' if verdict.state == 'non-finite' else 'rose'}: a third leaves a margin to the edge.",
     )
 
 
@@ -113,7 +121,7 @@ def clip_norm(evidence: Evidence) -> tuple[float, str] | None:
     if verdict.label == "diverging":
         healthy = loss.shape.best_step if loss is not None else -math.inf
         value = curve.value[finite & (curve.step <= healthy)]
-        when = f" up to step {healthy:g}, while the loss still fell,"
+        when = f" up to step {healthy:g}, before the fault,"
         if len(value) < MIN_NORMS:
             return 1.0, "The gradient norm is out of bounds from the first steps on; 1.0 is the common default."
     if len(value) < MIN_NORMS:
@@ -133,7 +141,8 @@ def resume_step(evidence: Evidence) -> tuple[float, str] | None:
         return None
     best = evidence.gap.best if evidence.gap is not None else loss.shape.best
     name = evidence.val_loss.name if evidence.val_loss is not None else loss.name
-    return verdict.best_step, f"{name} was best there ({best:.4g}); later checkpoints carry the damage."
+    later = "fit the training data only" if verdict.label == "overfitting" else "carry the damage"
+    return verdict.best_step, f"{name} was best there ({best:.4g}); later checkpoints {later}."
 
 
 def early_stopping_patience(evidence: Evidence) -> tuple[int, str]:

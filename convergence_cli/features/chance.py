@@ -27,7 +27,8 @@ SOLVED = 0.9
 class Chance:
     """``classes`` on whose ln the loss rests (None: on none), ``level`` = ln(classes) in nats.
 
-    ``known`` says that the run itself names its classes. ``at_chance``: the loss rests on that level.
+    ``known`` says that the run itself names its classes. ``at_chance``: the loss rests on that level,
+    or (``on_validation``) validation alone does.
     ``accuracy_solved``: an accuracy is logged and has been high all along.
     """
 
@@ -35,6 +36,7 @@ class Chance:
     level: float | None
     known: bool
     at_chance: bool
+    on_validation: bool
     accuracy_solved: bool
     accuracy: float | None
 
@@ -57,8 +59,8 @@ def chance_of(shape: Shape, val: Shape | None, accuracy: Shape | None, config: M
         classes = min(counts, key=lambda count: abs(one.end - math.log(count)))
         little = one is shape or max(shape.relative_drop, one.relative_drop) < MOST_DROP / 2
         if little and _rests(one, math.log(classes), stated is not None):
-            return Chance(classes, math.log(classes), stated is not None, True, solved, last)
-    return Chance(None, None, stated is not None, False, solved, last)
+            return Chance(classes, math.log(classes), stated is not None, True, one is not shape, solved, last)
+    return Chance(None, None, stated is not None, False, False, solved, last)
 
 
 def _stated_classes(config: Mapping[str, Any]) -> int | None:

@@ -33,6 +33,7 @@ RISE_FACTOR = 3.0
 # noise and persistence asked for beside it).
 VAL_RISE = 0.06
 VAL_RISE_OF_DROP = 0.04
+RISING_TREND_Z = 4.0
 # Drop below which a loss counts as not having moved (runmedic's 2 %).
 MOVED = 0.02
 # A loss that falls by less than this, all of it within its first tenth, may only have washed out its start.
@@ -130,11 +131,10 @@ def diverging_of(shape: Shape) -> float:
 
 def _runaway(shape: Shape) -> float:
     """Membership of: the last few points run away from all that came before."""
-    if shape.tail_jump == 1:
-        return 0.55 if shape.last > shape.start + 2 * max(shape.drop, 0.5 * shape.scale) else 0.3
-    if shape.tail_jump:
-        return 0.9
-    return 0.85 if shape.climbing >= 3 else 0.6 if shape.climbing == 2 else 0.0
+    far = shape.last > shape.start + 2 * max(shape.drop, 0.5 * shape.scale)
+    jump = {0: 0.0, 1: 0.55 if far else 0.3}.get(shape.tail_jump, 0.9)
+    climb = {0: 0.0, 1: 0.0, 2: 0.85 if far else 0.6}.get(shape.climbing, 0.85)
+    return max(jump, climb)
 
 
 def overfitting_of(gap: Gap) -> float:
@@ -142,7 +142,8 @@ def overfitting_of(gap: Gap) -> float:
     if gap.evals < MIN_EVALS or gap.evals_since < 3:
         return 0.0
     rose = min(over(gap.rise_share, VAL_RISE), over(gap.rise_of_drop, VAL_RISE_OF_DROP))
-    surely = min(over(gap.rise_z, 3.0), over(gap.above_share, 0.6, 6.0))
+    risen = max(over(gap.rise_z, 3.0), over(max(gap.trend_z, 0.0), RISING_TREND_Z, 6.0))
+    surely = min(risen, over(gap.above_share, 0.6, 6.0))
     if gap.train_fall is None:
         training = 0.6
     else:

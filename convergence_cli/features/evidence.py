@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from convergence_cli.features.extrapolate import PowerLaw, power_law_of
 from convergence_cli.features.gap import Gap, gap_of
 from convergence_cli.features.grad_norm import GradNorm, grad_norm_of
 from convergence_cli.features.loss_scale import LossScale, loss_scale_of
-from convergence_cli.features.masked import MaskedNan, masked_nan_of
+from convergence_cli.features.masked import masked_nan_of, unmasked
 from convergence_cli.features.oscillation import Oscillation, oscillation_of
 from convergence_cli.features.schedule import Schedule, rate_at, schedule_of
 from convergence_cli.features.segments import Restart, Stitched, stitch
@@ -85,6 +85,11 @@ class Evidence:
     """Features of one run by the names that rules use as parameters; None where the run lacks the series."""
 
     def __init__(self, run: Run) -> None:
+        loss = run.curve("train_loss")
+        self.masked_nan = None if loss is None else masked_nan_of(loss, run.curve("grad_norm"))
+        if loss is not None and self.masked_nan is not None and loss.buckets is None:
+            honest = unmasked(loss, self.masked_nan)
+            run = replace(run, curves=tuple(honest if curve is loss else curve for curve in run.curves))
         self.run = run
 
     @property
@@ -168,11 +173,6 @@ class Evidence:
     def loss_scale(self) -> LossScale | None:
         curve = self.run.curve("loss_scale")
         return None if curve is None else loss_scale_of(curve)
-
-    @cached_property
-    def masked_nan(self) -> MaskedNan | None:
-        curve = self.run.curve("train_loss")
-        return None if curve is None else masked_nan_of(curve, self.run.curve("grad_norm"))
 
     @cached_property
     def oscillation(self) -> Oscillation | None:

@@ -27,12 +27,13 @@ class Gap:
     ``best_step`` and ``best`` are of the smoothed validation loss; ``end`` is its level over the last
     evaluations. ``rise_share`` is (end - best) as a share of the best's size where the loss is positive, else
     of the whole range; ``rise_of_drop`` is the same as a share of the drop that validation had made.
-    ``rise_z`` is the rise over the noise of the validation curve; ``trend_z`` the Mann-Kendall deviate since
-    the best. ``evals_since`` counts evaluations after the best, ``above_share`` is the share of their later
-    half that lies above it by more than the noise, ``steady`` how many of the last rise without a break.
-    ``train_fall`` is the fall of the training loss since the best step, as a share of its level then
-    (negative: it rose); None where there is no training loss over that stretch. ``gap_end`` is validation
-    minus training at the end; ``gap_start`` the same at the first evaluations.
+    ``rise_z`` is the rise, less what the luck of a minimum makes of noise, in standard errors; ``trend_z``
+    the Mann-Kendall deviate since validation first came within its noise of the best. ``evals_since`` counts
+    evaluations after the best, ``above_share`` is the share of their later half that lies above it by more
+    than the noise, ``steady`` how many of the last rise without a break. ``train_fall`` is the fall of the
+    training loss since the best step, as a share of its level then (negative: it rose); None where there is
+    no training loss over that stretch. ``gap_end`` is validation minus training at the end; ``gap_start``
+    the same at the first evaluations.
     """
 
     evals: int
@@ -67,6 +68,8 @@ def gap_of(train: Shape | None, val: Shape) -> Gap:
     settled = y[min(best_index, n // 2) :] if n - min(best_index, n // 2) >= 5 else y
     noise = max(noise_std(settled), 0.5 * noise_std(y[2:])) * (1 + 5 / n)
     after = y[best_index + 1 :]
+    # Where the valley begins: the best point itself may be one lucky draw, late in a long rise.
+    near_best = int(np.argmax(smooth <= best + noise))
     rise = max(end - best, 0.0)
     drop = max(float(y[0]) - best, 0.0)
     size = best if best > 0 else max(float(y.max() - best), _TINY)
@@ -79,8 +82,10 @@ def gap_of(train: Shape | None, val: Shape) -> Gap:
         noise=noise,
         rise_share=rise / max(size, _TINY),
         rise_of_drop=rise / max(drop, 0.05 * abs(best), _TINY),
-        rise_z=min(rise / max(noise * math.sqrt(1.57 / tail + 0.5), 1e-9 * abs(best), _TINY), 1e6),
-        trend_z=kendall_z(y[best_index:]),
+        rise_z=min(
+            max(rise - _luck(noise, n), 0.0) / max(noise * math.sqrt(1.57 / tail + 0.5), 1e-9 * abs(best), _TINY), 1e6
+        ),
+        trend_z=kendall_z(y[near_best + 1 :]),
         evals_since=len(after),
         above_share=float((after[len(after) // 2 :] > bar).mean()) if len(after) else 0.0,
         steady=_steady(after, best),
@@ -89,6 +94,13 @@ def gap_of(train: Shape | None, val: Shape) -> Gap:
         gap_start=_gap_at(train, step[: max(n // 5, 1)], y[: max(n // 5, 1)]),
         gap_end=_gap_at(train, step[-tail:], y[-tail:]),
     )
+
+
+def _luck(noise: float, n: int) -> float:
+    """How far the least of ``n`` medians of 3 of pure noise lies below their level (extreme values, Gumbel 1958)."""
+    if n < SMOOTHED_FROM:
+        return 0.0
+    return noise * 1.25 / math.sqrt(3) * math.sqrt(2 * math.log(n / 3))
 
 
 def _steady(after: FloatArray, best: float) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -58,3 +58,9 @@ def masked_nan_of(loss: Curve, grad_norm: Curve | None) -> MaskedNan | None:
     if abrupt:
         return MaskedNan(tail, 0, float(step[start]), before, True)
     return None
+
+
+def unmasked(loss: Curve, masked: MaskedNan) -> Curve:
+    """``loss`` with the hidden NaN as NaN, from the step on at which they begin."""
+    hidden = (loss.value == 0) & (loss.step >= masked.since_step)
+    return replace(loss, value=np.where(hidden, np.nan, loss.value))

@@ -74,16 +74,6 @@ def kendall_z(values: FloatArray) -> float:
     return (s - math.copysign(1, s)) / math.sqrt(variance) if s else 0.0
 
 
-def theil_sen(x: FloatArray, y: FloatArray) -> float:
-    """Slope of ``y`` over ``x`` as the median of pairwise slopes (Sen 1968); 0 for fewer than 2 points."""
-    first, second = np.triu_indices(len(x), 1)
-    run = x[second] - x[first]
-    keep = run != 0
-    if not keep.any():
-        return 0.0
-    return median((y[second] - y[first])[keep] / run[keep])
-
-
 def shift_z(before: FloatArray, after: FloatArray) -> float:
     """How surely ``after`` lies above ``before``: U as a normal deviate (Mann and Whitney 1947)."""
     n, m = len(before), len(after)

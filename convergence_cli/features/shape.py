@@ -26,8 +26,9 @@ class Shape:
     ``start``, ``best``, ``end``: robust levels of the first points, of the lowest smoothed stretch and of
     the last tenth. ``body``: the level after the first tenth. ``noise``: standard deviation of the grouped
     means about a smooth curve; ``late_noise`` the same over the second half. ``late_z`` is the Mann-Kendall
-    deviate over the last third, ``body_z`` from the first tenth on, ``fall_z`` over the whole curve.
-    ``drop_z`` and ``rise_z`` are the drop to the end and the rise from the best in standard errors.
+    deviate over the last third, ``last_z`` over the last sixth, ``body_z`` from the first tenth on,
+    ``fall_z`` over the whole curve. ``drop_z`` and ``rise_z`` are the drop to the end and the rise from the
+    best in standard errors.
     ``never_below``: all groups lie above the very first point (less 10 %), and the last third beyond twice
     it. ``resolution``: the smallest drop, as a share of the start, that the noise would let be seen.
     ``above_start``: the share of the last third that lies above the start. ``tail_jump``: how many of the
@@ -60,6 +61,7 @@ class Shape:
     climbing: int
     early_share: float
     resting: bool
+    last_z: float
     peak: float
     variation: float
     last: float
@@ -144,6 +146,7 @@ def shape_of(curve: Curve) -> Shape | None:
         tail_jump=_tail_jump(curve, view, start, best),
         climbing=_climbing(curve, view, start),
         resting=_resting(y, end, late_noise),
+        last_z=kendall_z(y[-max(third // 2, 1) :]),
         peak=float(view.high.max()),
         variation=(noise if view.size == 1 else median(view.spread)) / max(abs(end), _TINY),
         early_share=(start - float(smooth[n // 2])) / max(start - end, _TINY),

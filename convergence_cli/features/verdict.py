@@ -65,7 +65,7 @@ def _refusal(evidence: Evidence) -> tuple[str, str] | None:
 
 
 def _non_finite(evidence: Evidence) -> Verdict | None:
-    masked, loss = evidence.masked_nan, evidence.train_loss
+    masked, loss = evidence.masked_nan, evidence.run.curve("train_loss")
     if masked is not None and loss is not None and masked.lasting and (masked.with_nan_norm or masked.count >= 3):
         sure = 0.95 if masked.with_nan_norm else 0.75
         why = "the gradient norm is NaN there" if masked.with_nan_norm else f"it was {masked.before:.4g} just before"
@@ -98,20 +98,22 @@ def _best_step(evidence: Evidence) -> float | None:
     return None if evidence.loss is None else evidence.loss.shape.best_step
 
 
-def _moved(loss: Loss) -> str:
+def _moved(loss: Loss, begin: float | None = None) -> str:
     shape = loss.shape
-    # The first point where the loss fell off at once, for that is the number that the user remembers.
-    begin = max(shape.first, shape.start)
+    if begin is None:
+        # The first point where the loss fell off at once, for that is the number that the user remembers.
+        begin = max(shape.first, shape.start)
     return f"{loss.name} went from {begin:.4g} to {shape.end:.4g} (best {shape.best:.4g})"
 
 
 def _diverging(evidence: Evidence, loss: Loss, judged: Judgement) -> tuple[str, float | None, str]:
     shape = loss.shape
     since = _onset(loss)
-    if shape.tail_jump:
+    leaving = max(shape.tail_jump, shape.climbing)
+    if leaving:
         return (
             "rising",
-            since,
+            float(loss.curve.step[-leaving]),
             f"{loss.name} jumped to {float(loss.curve.value[-1]):.4g} as the log ends, from {shape.best:.4g}.",
         )
     if shape.never_below or shape.drop / shape.scale < 0.05:
@@ -122,9 +124,10 @@ def _diverging(evidence: Evidence, loss: Loss, judged: Judgement) -> tuple[str, 
         )
     flat = abs(shape.late_z) < TREND_Z and shape.end > 0.9 * shape.start
     lost = 100 * shape.rise / max(shape.drop, 1e-300)
+    share = f"{lost:.0f} %" if lost < 100 else "all"
     reason = (
         f"{loss.name} fell to {shape.best:.4g} at step {shape.best_step:g} and ends at {shape.end:.4g}: "
-        f"{lost:.0f} % of its drop is lost."
+        f"{share} of its drop is lost."
     )
     return "collapsed-to-chance" if flat else "rising", since, reason
 
@@ -153,9 +156,7 @@ def _overfitting(evidence: Evidence, loss: Loss, judged: Judgement) -> tuple[str
 
 def _stuck(evidence: Evidence, loss: Loss, judged: Judgement) -> tuple[str, float | None, str]:
     shape, chance = loss.shape, evidence.chance
-    begin = max(shape.first, shape.start)
-    fall = 100 * (begin - shape.end) / max(abs(begin), 1e-300)
-    reason = f"{_moved(loss)}: a fall of {fall:.2g} % in {shape.points} points"
+    reason = f"{_moved(loss, shape.start)}: a fall of {100 * shape.relative_drop:.2g} % in {shape.points} points"
     if chance is not None and chance.at_chance and chance.level is not None:
         reason += f", which is chance level for {chance.classes} classes (ln {chance.classes} = {chance.level:.4g})"
     return "flat-from-start", float(shape.view.step[0]), reason + "."
@@ -164,7 +165,11 @@ def _stuck(evidence: Evidence, loss: Loss, judged: Judgement) -> tuple[str, floa
 def _converging(evidence: Evidence, loss: Loss, judged: Judgement) -> tuple[str, float | None, str]:
     shape = loss.shape
     recovered = [s for s in loss.spikes if s.recovered_step is not None]
-    falling = shape.late_z < -TREND_Z and shape.late_change > 0.01 * max(shape.drop, 1e-300)
+    falling = (
+        shape.late_z < -TREND_Z
+        and (shape.last_z < -1 or len(shape.view) < 30)
+        and shape.late_change > 0.01 * max(shape.drop, 1e-300)
+    )
     reason = f"{_moved(loss)} over {shape.points} points"
     gap = evidence.gap
     if gap is not None and evidence.val_loss is not None and evidence.val_loss is not loss:

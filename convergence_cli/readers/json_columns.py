@@ -26,7 +26,7 @@ FORMAT = "json"
 _METRIC = re.compile(r"(?i)loss|acc|err|reward|perplexity|ppl|auc|rmse|mae|mse|f1|nll|metric|return|iou|bleu|map\b")
 _NUMERIC_LIST = re.compile(rb'"([^"\n]{1,100})"\s*:\s*\[\s*(?:null|NaN|-?Infinity|"?-?\d)')
 _NUMBER = re.compile(rb'"([^"\n]{1,100})"\s*:\s*(?:NaN|-?\d)')
-_RECORDS = re.compile(rb'\[\s*\{[^{}\[\]]{0,4000}?' + _NUMBER.pattern)
+_RECORDS = re.compile(rb"\[\s*\{[^{}\[\]]{0,4000}?" + _NUMBER.pattern)
 # A list this much shorter than the losses was logged on another clock, not cut short.
 _OTHER_CLOCK = 1.5
 

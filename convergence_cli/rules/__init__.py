@@ -37,14 +37,19 @@ def apply_rules(evidence: Evidence, rules: Iterable[Rule]) -> tuple[tuple[Findin
         given = {name: getattr(evidence, name) for name in (*rule.needs, *rule.optional)}
         lacking = [name for name in rule.needs if given[name] is None or given[name] == {}]
         if lacking:
-            skipped.append(
-                Skipped(rule.code, "needs " + " and ".join(dict.fromkeys(PARAMETERS[name] for name in lacking)))
-            )
+            skipped.append(Skipped(rule.code, _why_not(lacking, evidence)))
             continue
         for found in rule.check(**given):
             findings.append(_signed(found, rule, evidence.run.name))
     findings.sort(key=lambda f: (SEVERITIES.index(f.severity), -f.confidence, f.rule))
     return tuple(findings), tuple(skipped)
+
+
+def _why_not(lacking: list[str], evidence: Evidence) -> str:
+    logged = [name for name in lacking if (curve := evidence.run.curve(name)) is not None and curve.points]
+    if logged:
+        return f"{' and '.join(logged)} has too few finite points"
+    return "needs " + " and ".join(dict.fromkeys(PARAMETERS[name] for name in lacking))
 
 
 def _signed(found: Finding, rule: Rule, run: str) -> Finding:

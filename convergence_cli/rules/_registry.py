@@ -94,4 +94,5 @@ def finding(
 ) -> Finding:
     """A finding of the rule that yields it; code, name and fingerprint are filled in by the runner."""
     where = Where(series=series, first_step=first_step, last_step=last_step, file=file, line=line)
-    return Finding("", "", severity, round(min(max(confidence, 0.0), 1.0), 3), message, where, evidence)
+    known = {name: value for name, value in evidence.items() if value is not None}
+    return Finding("", "", severity, round(min(max(confidence, 0.0), 1.0), 3), message, where, known)

@@ -177,12 +177,20 @@ def flat_from_start(loss: Loss, verdict: Verdict, chance: Chance | None = None) 
             "chance_level": chance.level if chance is not None and at_chance else None,
             "classes": chance.classes if chance is not None and at_chance else None,
             "peak": shape.peak,
-            "side": "blown-up" if blown_up else "chance" if at_chance else "flat",
+            "side": _kind_of_flat(blown_up, chance),
         },
         series=loss.name,
         first_step=verdict.since_step,
         last_step=float(loss.curve.step[-1]),
     )
+
+
+def _kind_of_flat(blown_up: bool, chance: Chance | None) -> str:
+    if blown_up:
+        return "blown-up"
+    if chance is None or not chance.at_chance:
+        return "flat"
+    return "validation-at-chance" if chance.on_validation else "chance"
 
 
 @rule("LC104", "plateau-at-constant-rate", severity="note", since="0.1")
@@ -343,6 +351,8 @@ def still_improving(loss: Loss, verdict: Verdict, power_law: PowerLaw) -> Iterat
     """
     shape = loss.shape
     if verdict.state != "still-improving" or shape.late_z > -STILL_Z or power_law.gain_by_doubling < STILL_GAIN:
+        return
+    if power_law.doubled >= min(shape.end, shape.best):
         return
     yield finding(
         f"{loss.name} still falls at the end ({shape.end:.4g}); twice the steps "

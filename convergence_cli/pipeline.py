@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convergence_cli import __version__
+from convergence_cli.axis import axis_of, in_words_of
 from convergence_cli.diagnosis import explain
-from convergence_cli.errors import NoLossError, SourceError
+from convergence_cli.errors import NoLossError, SourceError, UsageError
 from convergence_cli.features.evidence import Evidence
 from convergence_cli.model import Report, Run, RunError, RunReport
 from convergence_cli.printable import printable
@@ -81,17 +82,18 @@ def diagnose(run: Any, settings: Settings | None = None) -> RunReport:
 
 def _judged(evidence: Evidence, rules: Sequence[Rule]) -> RunReport:
     run = evidence.run
+    axis = axis_of(run)
     findings, skipped = apply_rules(evidence, rules)
     causes, remedies = explain(findings, evidence)
     return RunReport(
         name=run.name,
         path=run.path,
         format=run.format,
-        summary=summarise(evidence),
-        verdict=evidence.verdict,
-        findings=findings,
+        summary=summarise(evidence, axis),
+        verdict=replace(evidence.verdict, reason=in_words_of(axis, evidence.verdict.reason)),
+        findings=tuple(replace(one, message=in_words_of(axis, one.message)) for one in findings),
         causes=causes,
-        remedies=remedies,
+        remedies=tuple(replace(one, why=in_words_of(axis, one.why)) for one in remedies),
         skipped=skipped,
         notes=run.notes,
     )
@@ -111,6 +113,9 @@ def _each(paths: Sequence[str], settings: Settings) -> Iterator[Run | RunError]:
                 yield from _read(candidate, settings)
             except SourceError as error:
                 yield RunError(error.path, error.message, error.hint)
+            except UsageError as error:
+                # A series that this run does not have must not cost the report on the others.
+                yield RunError(candidate.sources[0].shown, error.message, error.hint)
 
 
 def _read(candidate: Candidate, settings: Settings) -> list[Run]:

@@ -20,6 +20,11 @@ def printable(text: object, limit: int = MAX_SHOWN) -> str:
     return raw + "…" if cut else raw
 
 
+def counted(number: int, thing: str) -> str:
+    """``number`` and ``thing``, in the plural where there is not just one: ``1 spike``, ``2 spikes``."""
+    return f"{number:,} {thing}" + ("" if number == 1 else "s")
+
+
 def _escaped(char: str) -> str:
     code = ord(char)
     if code <= 0xFF:

@@ -9,6 +9,7 @@ import numpy as np
 from convergence_cli.features.view import view_of
 
 if TYPE_CHECKING:
+    from convergence_cli.axis import Axis
     from convergence_cli.features.evidence import Evidence
     from convergence_cli.model import Curve
 
@@ -17,7 +18,7 @@ MAX_NAMES = 50
 _SHOWN = ("learning_rate", "optimizer", "batch_size", "epochs", "max_steps", "warmup_steps", "weight_decay")
 
 
-def summarise(evidence: Evidence) -> dict[str, Any]:
+def summarise(evidence: Evidence, axis: Axis) -> dict[str, Any]:
     """The ``summary`` of a ``RunReport`` (its keys are listed there)."""
     run = evidence.run
     roles = [curve for curve in run.curves if curve.role]
@@ -30,7 +31,7 @@ def summarise(evidence: Evidence) -> dict[str, Any]:
         "first_step": None if main is None else _first_step(main),
         "last_step": None if main is None else _edge(main, -1),
         "epochs": _epochs(main),
-        "x": run.config.get("x", "step"),
+        "x": axis,
         "series": {curve.role: curve.name for curve in roles},
         "series_total": len(run.curves),
         "series_read": len(roles),

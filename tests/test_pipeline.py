@@ -42,7 +42,8 @@ def test_a_file_gets_the_verdict_of_its_curve(tmp_path: Path, name: str) -> None
     (run,) = report.runs
     assert report.errors == ()
     assert run.verdict.label == GENERATORS[name].label
-    assert run.verdict == diagnose(run_of(log)).verdict
+    alone = diagnose(run_of(log)).verdict
+    assert (run.verdict.label, run.verdict.probabilities) == (alone.label, alone.probabilities)
 
 
 @pytest.mark.parametrize("name", sorted(GENERATORS.keys() - {"drawn", "long_log"}))
@@ -89,8 +90,15 @@ def test_a_role_can_be_named_by_hand(tmp_path: Path) -> None:
     path = _csv(tmp_path / "log.csv", Log({"alpha": (step, value), "loss": (step, value[::-1].copy())}))
     report = analyze_paths([str(path)], Settings(metrics={"train_loss": "alpha"}))
     assert report.runs[0].verdict.label == "diverging"
-    with pytest.raises(UsageError, match="has no series 'beta'"):
-        analyze_paths([str(path)], Settings(metrics={"train_loss": "beta"}))
+
+
+def test_a_role_for_a_series_that_one_run_lacks_costs_only_that_run(tmp_path: Path) -> None:
+    good = _csv(tmp_path / "good.csv", Log({"beta": make("exponential", 0).series["loss"]}))
+    other = _csv(tmp_path / "other.csv", make("exponential", 0))
+    report = analyze_paths([str(other), str(good)], Settings(metrics={"train_loss": "beta"}))
+    assert [run.verdict.label for run in report.runs] == ["converging"]
+    assert [error.path for error in report.errors] == [str(other)]
+    assert "has no series 'beta'" in report.errors[0].message
 
 
 def test_rules_can_be_chosen(tmp_path: Path) -> None:

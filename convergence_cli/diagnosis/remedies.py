@@ -10,6 +10,7 @@ from convergence_cli.diagnosis.values import (
     configured,
     early_stopping_patience,
     epochs_for_twice,
+    grows_trees,
     known_rate,
     lower_rate,
     raise_rate,
@@ -167,6 +168,8 @@ def _decay(evidence: Evidence) -> list[Proposal]:
 def _overfitting(evidence: Evidence) -> list[Proposal]:
     patience, why = early_stopping_patience(evidence)
     stop: Proposal = ("stop-early", {"early_stopping": patience}, why, None)
+    if grows_trees(evidence):
+        return [*_fewer_rounds(evidence), stop]
     present = configured(evidence, "weight_decay")
     if present is not None and present >= LARGEST_DECAY:
         return [*_resume(evidence), stop]
@@ -175,6 +178,15 @@ def _overfitting(evidence: Evidence) -> list[Proposal]:
     basis = f"Validation rises while training falls; {basis}, three times or 0.01 is the next step."
     regularise: Proposal = ("raise-weight-decay", {"weight_decay": value}, basis, None)
     return [*_resume(evidence), stop, regularise]
+
+
+def _fewer_rounds(evidence: Evidence) -> list[Proposal]:
+    gap, loss = evidence.gap, evidence.loss
+    if gap is None or loss is None:
+        return []
+    rounds = int(gap.best_step) + (1 if float(loss.curve.step[0]) == 0 else 0)
+    why = f"Validation was best after {rounds} rounds ({gap.best:.4g}); later trees fit the training data only."
+    return [("use-fewer-rounds", {"epochs": rounds}, why, None)]
 
 
 def _train_longer(evidence: Evidence) -> list[Proposal]:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from convergence_cli.axis import axis_of
+from convergence_cli.printable import counted
 
 if TYPE_CHECKING:
     from convergence_cli.features.evidence import Evidence
@@ -17,6 +21,11 @@ MIN_NORMS = 5
 # The largest rates that are usual for an optimizer: a raised rate stops there.
 CEILINGS = {"adam": 3e-3, "adamw": 3e-3, "nadam": 3e-3, "rmsprop": 3e-3, "lion": 3e-4, "sgd": 0.3, "adagrad": 0.1}
 DEFAULT_CEILING = 3e-3
+# XGBoost and LightGBM name a series by the set and the metric.
+_BOOSTED = re.compile(
+    r"^(train|training|learn|eval|valid_?\d*|test|validation_\d+)(-|'s )"
+    r"(m?logloss|binary_logloss|multi_logloss|rmse|mae|mape|l1|l2|m?error|auc|huber|quantile|poisson|cross_entropy)"
+)
 # A setting beyond this is no setting; YAML and JSON can hold infinities and integers that no float can.
 LARGEST = 1e15
 
@@ -53,6 +62,13 @@ def contexts_of(evidence: Evidence) -> frozenset[str]:
     if known[0] >= ceiling / 2:
         return frozenset({"rate-high"})
     return frozenset({"rate-low"}) if known[0] <= ceiling / 300 else frozenset()
+
+
+def grows_trees(evidence: Evidence) -> bool:
+    """Whether the run boosts trees: rounds in place of epochs, no weights to decay."""
+    run = evidence.run
+    name = run.curve("train_loss") or run.curve("val_loss")
+    return run.format == "catboost" or (name is not None and bool(_BOOSTED.search(name.name)))
 
 
 def lower_rate(evidence: Evidence) -> tuple[float | None, str]:
@@ -162,7 +178,7 @@ def early_stopping_patience(evidence: Evidence) -> tuple[int, str]:
     return (
         wait,
         f"The noise of {val.name} ({gap.noise:.2g}) outweighs its slope for "
-        f"{wait - 3} evaluation(s); 3 more to be sure.",
+        f"{counted(wait - 3, 'evaluation')}; 3 more to be sure.",
     )
 
 
@@ -172,7 +188,7 @@ def epochs_for_twice(evidence: Evidence) -> tuple[str, int, str] | None:
     if loss is None or law is None:
         return None
     why = f"A power law fitted to {loss.name} expects {law.doubled:.4g} at twice the length, from {loss.shape.end:.4g}."
-    if evidence.config.get("x") == "epoch":
+    if axis_of(evidence.run) == "epoch" or grows_trees(evidence):
         return "epochs", 2 * (int(loss.curve.step[-1]) + (1 if loss.curve.step[0] == 0 else 0)), why
     epochs = configured(evidence, "epochs")
     if epochs is not None:

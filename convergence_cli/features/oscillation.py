@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,13 +20,15 @@ MIN_POINTS = 20
 class Oscillation:
     """Swings over the last half. ``amplitude`` is the interquartile range about the trend, in the unit of the
     loss; ``of_drop`` is that as a share of the drop, ``of_level`` as a share of the level. ``turns`` is the
-    share of points at which the direction changes (2/3 for independent noise, Bienayme 1874).
+    share of points at which the direction changes, ``turns_z`` its deviate from that of independent noise: mean
+    2/3, variance (16 n - 29) / 90 of their number (Bienayme 1874).
     """
 
     amplitude: float
     of_drop: float
     of_level: float
     turns: float
+    turns_z: float
 
 
 def oscillation_of(shape: Shape) -> Oscillation | None:
@@ -40,9 +43,12 @@ def oscillation_of(shape: Shape) -> Oscillation | None:
     signs = np.sign(np.diff(y))
     turns = float((signs[1:] * signs[:-1] < 0).mean())
     amplitude = float(high - low)
+    m = len(y)
+    usual = math.sqrt((16 * m - 29) / 90) / (m - 2)
     return Oscillation(
         amplitude,
         amplitude / max(shape.drop, 1e-300),
         amplitude / max(abs(shape.end), 1e-300),
         turns,
+        (turns - 2 / 3) / usual,
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from convergence_cli.features import classifier
 from convergence_cli.features.evidence import MIN_POINTS
 from convergence_cli.model import LABELS, Verdict
+from convergence_cli.printable import counted
 
 if TYPE_CHECKING:
     from convergence_cli.features.classifier import Judgement
@@ -29,7 +30,7 @@ def verdict_of(evidence: Evidence) -> Verdict:
         state, reason = refused or ("no-loss", "No series of the log is recognised as a loss.")
         return Verdict("undetermined", 0.0, state, reason)
     if len(loss.shape.view) < MIN_POINTS or loss.shape.points < MIN_POINTS:
-        reason = f"{loss.name} has {loss.shape.points} point(s); a verdict needs at least {MIN_POINTS}."
+        reason = f"{loss.name} has {counted(loss.shape.points, 'point')}; a verdict needs at least {MIN_POINTS}."
         return Verdict("undetermined", 0.0, "too-few-points", reason, best_step=_best_step(evidence))
     chance = evidence.chance
     val = evidence.val_loss
@@ -177,7 +178,7 @@ def _converging(evidence: Evidence, loss: Loss, judged: Judgement) -> tuple[str,
     if falling:
         return "still-improving", None, reason + ", and still falls."
     if recovered:
-        return "spike-recovered", None, f"{reason}; it recovered from {len(recovered)} spike(s)."
+        return "spike-recovered", None, f"{reason}; it recovered from {counted(len(recovered), 'spike')}."
     if shape.late_z > TREND_Z and shape.rise > 0:
         return (
             "converged",

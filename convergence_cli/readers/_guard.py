@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from convergence_cli.errors import SourceError
-from convergence_cli.printable import printable
+from convergence_cli.printable import counted, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,7 +109,7 @@ class Source:
                 tail, skipping = b"", True
                 long_lines += 1
         if long_lines:
-            self.notes.append(f"dropped {long_lines} line(s) longer than {MAX_LINE_BYTES:,} bytes")
+            self.notes.append(f"dropped {counted(long_lines, 'line')} longer than {MAX_LINE_BYTES:,} bytes")
         if tail:
             yield tail
 

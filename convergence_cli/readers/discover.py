@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convergence_cli.errors import SourceError
-from convergence_cli.printable import printable
+from convergence_cli.printable import counted, printable
 from convergence_cli.readers import best_reader, reader
 from convergence_cli.readers._guard import Source
 
@@ -121,7 +121,7 @@ def _folder(root: Path) -> Found:
         if found is not None:
             candidates.append(found)
     if not candidates and not errors:
-        seen = f"{len(files)} file(s) in {printable(root)}"
+        seen = f"{counted(len(files), 'file')} in {printable(root)}"
         raise SourceError(
             str(root),
             f"No training log was found among {seen}." if files else f"{printable(root)} holds no files.",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from convergence_cli.model import Run
+from convergence_cli.printable import counted
 from convergence_cli.readers._collect import Collector
 from convergence_cli.readers._json_lines import parse_line, parse_lines
 from convergence_cli.readers._json_steps import Placing, layout
@@ -88,7 +89,7 @@ def _read(source: Source) -> Run:
         )
     notes = list(source.notes)
     if state.bad:
-        notes.append(f"skipped {state.bad} line(s) that are not JSON")
+        notes.append(f"skipped {counted(state.bad, 'line')} of something other than JSON")
     if state.torn:
         notes.append("dropped the last line, which was cut off")
     if collector.dropped:

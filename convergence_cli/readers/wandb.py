@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from convergence_cli.model import Run
+from convergence_cli.printable import counted
 from convergence_cli.readers._collect import Collector
 from convergence_cli.readers._json_lines import parse_line
 from convergence_cli.readers._json_table import number
@@ -86,7 +87,7 @@ def _read(source: Source) -> Run:
         notes.append("dropped the last record, which was cut off")
     damaged = framing.broken + log.malformed
     if damaged:
-        notes.append(f"skipped {damaged} damaged record(s)")
+        notes.append(f"skipped {counted(damaged, 'damaged record')}")
     if log.exit_code is None:
         notes.append("the log has no exit record: the run crashed or is still running")
     elif log.exit_code:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from convergence_cli.printable import counted
 from convergence_cli.rules._registry import finding, rule
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ PLATEAU_CHANGE = 0.01
 PLATEAU_POINTS = 30
 SWING_OF_DROP = 0.5
 SWING_OF_LEVEL = 0.25
-SWING_TURNS = 0.5
+SWING_TURNS_Z = 3.0
 STILL_GAIN = 0.05
 STILL_Z = 2.5
 INITIAL_FACTOR = 2.0
@@ -114,7 +115,7 @@ def loss_spike(loss: Loss, verdict: Verdict) -> Iterator[Finding]:
         else "near its end"
     )
     yield finding(
-        f"{len(loss.spikes)} spike(s) in {loss.name}; the {'last lasting' if lasting else 'highest'} "
+        f"{counted(len(loss.spikes), 'spike')} in {loss.name}; the {'last lasting' if lasting else 'highest'} "
         f"reached {shown.height:.4g} "
         f"at step {shown.step:g} from {shown.before:.4g} {back}.",
         severity="warning" if lasting and verdict.label != "stuck" else "note",
@@ -299,8 +300,8 @@ def oscillating_loss(loss: Loss, verdict: Verdict, oscillation: Oscillation) -> 
 
     How it decides
         Interquartile swing of at least half of the whole drop and a quarter of the level, with the direction
-        changing at half or more of the points. A warning where the run does not converge, a note where it
-        does.
+        changing more often, by 3 standard errors, than it does in independent noise (two points in three). A
+        warning where the run does not converge, a note where it does.
 
     Known false alarms
         Losses of single, very different batches (detection, batch size 1).
@@ -308,7 +309,8 @@ def oscillating_loss(loss: Loss, verdict: Verdict, oscillation: Oscillation) -> 
     References
         AUTOTRAINER (Zhang et al., ICSE 2021), "oscillating loss"; Cohen et al. 2021 on the edge of stability.
     """
-    if oscillation.of_drop < SWING_OF_DROP or oscillation.of_level < SWING_OF_LEVEL or oscillation.turns < SWING_TURNS:
+    wide = oscillation.of_drop >= SWING_OF_DROP and oscillation.of_level >= SWING_OF_LEVEL
+    if not wide or oscillation.turns_z < SWING_TURNS_Z:
         return
     yield finding(
         f"{loss.name} swings by {oscillation.amplitude:.4g} about {loss.shape.end:.4g} over its last half, "
@@ -322,6 +324,8 @@ def oscillating_loss(loss: Loss, verdict: Verdict, oscillation: Oscillation) -> 
             "swing_of_level": round(oscillation.of_level, 3),
             "threshold_of_level": SWING_OF_LEVEL,
             "direction_changes": round(oscillation.turns, 3),
+            "direction_changes_in_standard_errors": round(oscillation.turns_z, 1),
+            "threshold_standard_errors": SWING_TURNS_Z,
         },
         series=loss.name,
         first_step=float(loss.shape.view.step[len(loss.shape.view) // 2]),

@@ -50,7 +50,7 @@ def exploding_gradient_norm(grad_norm: GradNorm, verdict: Verdict) -> Iterator[F
     if verdict.label != "diverging" or high < EXPLODED:
         return
     yield finding(
-        f"The gradient norm ends at {grad_norm.end:.3g}, {high:.0f} times its usual level (median "
+        f"The gradient norm ends at {grad_norm.end:.3g}, {high:.3g} times its usual level (median "
         f"{grad_norm.typical:.3g}, start {grad_norm.early:.3g}).",
         severity="error",
         confidence=0.85,

@@ -150,7 +150,7 @@ def rate_jumps(learning_rate: Rate, loss: Loss, verdict: Verdict) -> Iterator[Fi
     guilty = verdict.label == "diverging" and since is not None and schedule.jumps[0] <= since
     yield finding(
         f"{learning_rate.name} rises more than {JUMP_FACTOR:g}-fold at {len(schedule.jumps)} "
-        f"point(s), first at step {schedule.jumps[0]:g}.",
+        f"points, first at step {schedule.jumps[0]:g}.",
         severity="warning" if guilty else "note",
         confidence=0.7 if guilty else 0.4,
         evidence={

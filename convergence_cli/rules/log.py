@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from convergence_cli.printable import counted
 from convergence_cli.rules._registry import finding, rule
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def step_goes_back(log: LogFacts, loss: Loss) -> Iterator[Finding]:
         return
     last = log.restarts[-1]
     yield finding(
-        f"The step goes back {len(log.restarts)} time(s), last from {last.from_step:g} "
+        f"The step goes back {counted(len(log.restarts), 'time')}, last from {last.from_step:g} "
         f"to {last.to_step:g}: taken as {last.kind}.",
         severity="note",
         confidence=0.9,
@@ -141,7 +142,7 @@ def too_few_points(log: LogFacts) -> Iterator[Finding]:
     if log.points >= FEW_POINTS:
         return
     yield finding(
-        f"The log holds {log.points} point(s) of its loss; a verdict needs at least {FEW_POINTS}.",
+        f"The log holds {counted(log.points, 'point')} of its loss; a verdict needs at least {FEW_POINTS}.",
         severity="note",
         confidence=1.0,
         evidence={"points": log.points, "threshold": FEW_POINTS},

@@ -9,19 +9,22 @@ if TYPE_CHECKING:
 
     from convergence_cli.model import Finding, Report, Run, RunReport
     from convergence_cli.pipeline import diagnose, read_run
+    from convergence_cli.settings import Settings
 
 __version__ = "0.1.0"
-__all__ = ["Finding", "Report", "Run", "RunReport", "__version__", "diagnose", "read_run"]
+__all__ = ["Finding", "Report", "Run", "RunReport", "Settings", "__version__", "diagnose", "read_run"]
+_HOMES = {
+    "pipeline": ("diagnose", "read_run"),
+    "model": ("Finding", "Report", "Run", "RunReport"),
+    "settings": ("Settings",),
+}
 
 
 def __getattr__(name: str) -> Any:
     """The public names, imported on first use so that ``import convergence_cli`` costs nothing."""
-    if name in {"diagnose", "read_run"}:
-        from convergence_cli import pipeline
+    for home, names in _HOMES.items():
+        if name in names:
+            from importlib import import_module
 
-        return getattr(pipeline, name)
-    if name in {"Finding", "Report", "Run", "RunReport"}:
-        from convergence_cli import model
-
-        return getattr(model, name)
+            return getattr(import_module(f"convergence_cli.{home}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

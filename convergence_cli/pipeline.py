@@ -25,6 +25,7 @@ from convergence_cli.summary import summarise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from os import PathLike
 
     from convergence_cli.readers.discover import Candidate
     from convergence_cli.rules import Rule
@@ -56,9 +57,12 @@ def read_paths(paths: Sequence[str], settings: Settings) -> tuple[list[Run], lis
     return [i for i in items if isinstance(i, Run)], [i for i in items if isinstance(i, RunError)]
 
 
-def read_run(path: str) -> Run:
-    """The one run at ``path``; a ``SourceError`` where there is none, or more than one."""
-    runs, errors = read_paths([str(path)], Settings())
+def read_run(path: str | PathLike[str], settings: Settings | None = None) -> Run:
+    """The one run at ``path``; a ``SourceError`` where there is none, or more than one.
+
+    ``settings.metrics`` names series for roles, ``settings.pattern`` a regex for text logs.
+    """
+    runs, errors = read_paths([str(path)], settings or Settings())
     if len(runs) == 1:
         return runs[0]
     if errors and not runs:
@@ -71,7 +75,7 @@ def diagnose(run: Any, settings: Settings | None = None) -> RunReport:
     """The report on one run: a ``Run``, a path, or a data frame with one column a series."""
     settings = settings or Settings()
     if not isinstance(run, Run):
-        run = _run_of_frame(run, settings) if hasattr(run, "columns") else read_run(run)
+        run = _run_of_frame(run, settings) if hasattr(run, "columns") else read_run(run, settings)
     rules = select_rules(
         all_rules(), select=settings.select, ignore=settings.ignore, extend_select=settings.extend_select
     )

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from convergence_cli.reporters import Look
 
 _SGR = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36", "magenta": "35"}
@@ -92,7 +94,7 @@ def wrap(text: str, width: int, *, indent: str = "", limit: int | None = None, m
     room = max(width - len(indent), 2)
     lines: list[str] = []
     line = ""
-    for word in text.split():
+    for word in _words(text, room):
         rest = word
         if line and cells(line) + 1 + cells(rest) <= room:
             line = f"{line} {rest}"
@@ -111,21 +113,49 @@ def wrap(text: str, width: int, *, indent: str = "", limit: int | None = None, m
     return [indent + item for item in lines]
 
 
+def _words(text: str, room: int) -> list[str]:
+    """The words of ``text``; a per cent sign stays with its number where ``room`` columns hold both."""
+    words: list[str] = []
+    for word in text.split():
+        if words and word.startswith("%") and cells(words[-1]) + 1 + cells(word) <= room:
+            words[-1] = f"{words[-1]} {word}"
+        else:
+            words.append(word)
+    return words
+
+
 def _shortened(text: str, room: int, more: str) -> str:
     """The whole words of ``text`` that fit beside ``more``; part of a word where not even one fits."""
     kept = _head(text, room - cells(more))
-    if " " in kept and not text[len(kept)].isspace():
-        kept = kept.rpartition(" ")[0] + " "
+    left_out = text[len(kept) :].lstrip()
+    if " " in kept and (not text[len(kept)].isspace() or left_out.startswith("%")):
+        kept = kept.rstrip().rpartition(" ")[0] + " "
     return kept + more
 
 
-def join_cut(parts: list[str], joint: str, width: int, more: str) -> str:
-    """As many whole ``parts`` as fit into ``width`` columns; ``more`` where some had to be left out."""
-    text = ""
-    for index, part in enumerate(parts):
-        longer = f"{text}{joint}{part}" if text else part
-        room = width - (cells(more) + 1 if index < len(parts) - 1 else 0)
-        if cells(longer) > room:
-            return f"{text} {more}" if text else cut(part, width, more)
-        text = longer
-    return text
+def wrap_items(
+    items: Sequence[str], width: int, *, lead: str = "", indent: str = "", limit: int | None = None, more: str = "…"
+) -> list[str]:
+    """``lead`` and ``items`` with commas between, in lines; as many whole items as ``limit`` lines hold."""
+    if limit is None:
+        return wrap(lead + ", ".join(items), width, indent=indent)
+    most = min(len(items), limit * width)
+    for count in range(most, 0, -1):
+        shown = items[:count] if count == len(items) else [*items[:count], more]
+        lines = wrap(lead + ", ".join(shown), width, indent=indent)
+        if len(lines) <= limit:
+            return lines
+    return wrap(lead + ", ".join(items[:most]), width, indent=indent, limit=limit, more=more)
+
+
+def pack(parts: Sequence[str], joint: str, width: int, *, indent: str = "", more: str = "…") -> list[str]:
+    """Whole ``parts`` in as few lines as they need, further lines indented; a part wider than a line is cut."""
+    lines: list[str] = []
+    line = ""
+    for part in parts:
+        longer = f"{line}{joint}{part}" if line else part
+        if line and cells(longer) > width:
+            lines.append(line)
+            longer = indent + part
+        line = cut(longer, width, more)
+    return [*lines, line]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from convergence_cli.printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from convergence_cli.model import Finding, Remedy, Report, RunReport, Where
 
@@ -61,27 +61,47 @@ def changes(remedy: Remedy, arrow: str = "->") -> list[str]:
     return lines
 
 
-def steps(where: Where, dash: str = "-") -> str:
-    """The steps a finding speaks of, or nothing."""
+def unit(run: RunReport) -> str:
+    """What the run counts: ``step``, ``epoch`` or ``row``."""
+    return printable(run.summary.get("x") or "step", 20)
+
+
+def steps(where: Where, counted_in: str = "step", dash: str = "-") -> str:
+    """The steps (epochs, rows) a finding speaks of, or nothing."""
     first, last = where.first_step, where.last_step
     if first is None and last is None:
         return ""
     if first is None or last is None or first == last:
-        return f"step {number(_known(first, last))}"
-    return f"steps {number(first)}{dash}{number(last)}"
+        return f"{counted_in} {number(_known(first, last))}"
+    return f"{counted_in}s {number(first)}{dash}{number(last)}"
 
 
 def _known(first: float | None, last: float | None) -> float:
     return first if first is not None else last if last is not None else math.nan
 
 
-def place(where: Where, path: str, dash: str = "-") -> str:
-    """Series, layer, steps and line of a finding, in words; the file only where it is not ``path``."""
+def place(where: Where, run: RunReport, dash: str = "-") -> str:
+    """Series, layer, steps and line of a finding, in words; the file only where it is not that of ``run``."""
     line = "" if where.line is None else f"line {where.line}"
-    if line and where.file not in (None, path):
+    if line and where.file is not None and not f"/{run.path}".endswith(f"/{where.file}"):
         line = f"{printable(where.file, 80)}:{where.line}"
     named = [printable(name, 80) for name in (where.series, where.layer) if name]
-    return ", ".join([*named, *filter(None, (steps(where, dash), line))])
+    return ", ".join([*named, *filter(None, (steps(where, unit(run), dash), line))])
+
+
+def titles(runs: Sequence[RunReport]) -> list[str]:
+    """What to call each of ``runs``: its name, or its path where another has the same name."""
+    names = [run.name for run in runs]
+    paths = [run.path for run in runs]
+    called = []
+    for run in runs:
+        if names.count(run.name) == 1:
+            called.append(printable(run.name))
+        elif paths.count(run.path) == 1:
+            called.append(printable(run.path))
+        else:
+            called.append(printable(f"{run.path} {run.name}"))
+    return called
 
 
 def worst_first(findings: Iterable[Finding]) -> list[Finding]:

@@ -193,7 +193,7 @@ def test_a_folder_without_a_log(tmp_path: Path) -> None:
     _write(tmp_path / "train.py", "print(1)")
     _write(tmp_path / "notes" / "README.md", "# nothing")
     message = _only_error(tmp_path)
-    assert "No training log was found among 2 file(s)" in message
+    assert "No training log was found among 2 files" in message
 
 
 @pytest.mark.parametrize("path", ["no/such/run", "a\0b", "x" * 5000])

@@ -98,7 +98,7 @@ def test_garbage_and_blank_lines_are_passed_over_and_counted() -> None:
     run = read(data)
     np.testing.assert_array_equal(series(run, "loss").step, [1, 2])
     np.testing.assert_array_equal(series(run, "loss").line, [3, 6])
-    assert run.notes == ("skipped 3 line(s) that are not JSON",)
+    assert run.notes == ("skipped 3 lines of something other than JSON",)
 
 
 def test_a_torn_last_line_is_dropped_with_a_note() -> None:

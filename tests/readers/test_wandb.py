@@ -152,7 +152,7 @@ def test_a_flipped_byte_costs_its_block_and_is_counted() -> None:
     loss = series(run, "loss")
     assert 2000 < loss.points < 4000
     assert loss.step[-1] == 3999
-    assert run.notes == ("skipped 1 damaged record(s)",)
+    assert run.notes == ("skipped 1 damaged record",)
 
 
 def test_a_failed_run_says_its_exit_code() -> None:

@@ -85,7 +85,16 @@ def _look(settings: Settings, quiet: bool, verbose: bool) -> Look:
         detail=int(verbose) - int(quiet),
         rules=rules,
         failing=failing_severities(settings.fail_on),
+        base=_working_directory(),
     )
+
+
+def _working_directory() -> str:
+    """The working directory, or nothing where it has been deleted."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""
 
 
 def _color(settings: Settings) -> bool:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
+from convergence_cli.reporters._location import placed_from
+
 if TYPE_CHECKING:
     from convergence_cli.model import Report
 
@@ -51,7 +53,8 @@ class Look:
 
     ``detail`` is negative for verdict and findings only, 0 for one screen, positive for everything.
     ``rules`` are the pages of the rules that were asked for, for formats with room to quote them;
-    ``failing`` are the severities that count as failure.
+    ``failing`` are the severities that count as failure. Places in files are shown from folder ``base`` (absolute)
+    where they lie below it; where it is empty, as they are.
     """
 
     width: int = DEFAULT_WIDTH
@@ -60,6 +63,7 @@ class Look:
     detail: int = 0
     rules: tuple[RulePage, ...] = ()
     failing: frozenset[str] = frozenset({"error"})
+    base: str = ""
 
 
 PLAIN = Look()
@@ -76,4 +80,4 @@ class Reporter(Protocol):
 def render(report: Report, format_name: str, look: Look = PLAIN) -> str:
     """``report`` in the format of that name; only text carries colour."""
     module = cast("Reporter", import_module(f"convergence_cli.reporters.{format_name}"))
-    return module.render(report, look)
+    return module.render(placed_from(report, look.base), look)

@@ -140,7 +140,7 @@ def wrap_items(
     if limit is None:
         return wrap(lead + ", ".join(items), width, indent=indent)
     most = min(len(items), limit * width)
-    for count in range(most, 0, -1):
+    for count in range(most, -1 if lead else 0, -1):
         shown = items[:count] if count == len(items) else [*items[:count], more]
         lines = wrap(lead + ", ".join(shown), width, indent=indent)
         if len(lines) <= limit:
@@ -159,3 +159,15 @@ def pack(parts: Sequence[str], joint: str, width: int, *, indent: str = "", more
             longer = indent + part
         line = cut(longer, width, more)
     return [*lines, line]
+
+
+def join_cut(parts: Sequence[str], joint: str, width: int, more: str) -> str:
+    """As many whole ``parts`` as fit into ``width`` columns; ``more`` where some had to be left out."""
+    text = ""
+    for index, part in enumerate(parts):
+        longer = f"{text}{joint}{part}" if text else part
+        room = width - (cells(more) + 1 if index < len(parts) - 1 else 0)
+        if cells(longer) > room:
+            return f"{text} {more}" if text else cut(part, width, more)
+        text = longer
+    return text

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from convergence_cli.printable import printable
-from convergence_cli.reporters._layout import Glyphs, cut, join_cut, wrap
+from convergence_cli.reporters._layout import Glyphs, cells, cut, cut_middle, pack, wrap, wrap_items
 from convergence_cli.reporters._sparkline import columns, on_log_scale, sparkline
 from convergence_cli.reporters._wording import (
     changes,
@@ -18,6 +18,7 @@ from convergence_cli.reporters._wording import (
     place,
     plural,
     sentence,
+    unit,
     worst_first,
 )
 
@@ -30,6 +31,7 @@ MESSAGE_LINES = 2
 SHOWN_CAUSES = 3
 SHOWN_REMEDIES = 3
 SHOWN_NOTES = 4
+LEAST_NAME = 24
 DRAWN_ROLES = ("train_loss", "val_loss")
 _SEVERITY_STYLE = {"error": "bold red", "warning": "bold yellow", "note": "cyan"}
 _LABEL_STYLE = {
@@ -40,30 +42,50 @@ _LABEL_STYLE = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Page:
-    """How lines are made for one output: width, glyphs and colour."""
+    """How lines are made for one run: width, glyphs and colour; and whether anything was left out of them."""
 
     look: Look
     glyphs: Glyphs
     paint: Callable[[str, str], str]
+    cut: bool = False
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing is to be left out."""
+        return self.look.detail > 0
 
     def wrap(self, text: str, indent: str, limit: int | None = None) -> list[str]:
-        """``text`` in lines that fit."""
+        """``text`` in lines that fit, at most ``limit`` of them unless nothing is to be left out."""
+        lines = wrap(text, self.look.width, indent=indent)
+        if limit is None or self.full or len(lines) <= limit:
+            return lines
+        self.cut = True
         return wrap(text, self.look.width, indent=indent, limit=limit, more=self.glyphs.more)
 
-    def line(self, parts: list[str], indent: str = "") -> str:
-        """As many of ``parts`` as fit into one line."""
-        return indent + join_cut(parts, f" {self.glyphs.dot} ", self.look.width - len(indent), self.glyphs.more)
+    def wrap_items(self, items: list[str], indent: str, limit: int, lead: str = "") -> list[str]:
+        """``items`` in lines that fit, whole items left out at the end where there are more than ``limit``."""
+        lines = wrap_items(items, self.look.width, lead=lead, indent=indent)
+        if self.full or len(lines) <= limit:
+            return lines
+        self.cut = True
+        return wrap_items(items, self.look.width, lead=lead, indent=indent, limit=limit, more=self.glyphs.more)
+
+    def parts(self, parts: list[str], indent: str = "", further: str = "  ") -> list[str]:
+        """``parts`` with dots between, in lines that fit; the further lines under ``further``."""
+        first, *rest = parts
+        joint = f" {self.glyphs.dot} "
+        return pack([indent + first, *rest], joint, self.look.width, indent=further, more=self.glyphs.more)
 
     def style(self, label: str) -> str:
         """The style of a verdict label."""
         return _LABEL_STYLE.get(label, "bold magenta")
 
 
-def run_lines(run: RunReport, page: Page) -> Iterator[str]:
-    """Everything said of one run; ``look.detail`` decides how much."""
-    yield from _head(run, page)
+def run_lines(run: RunReport, title: str, page: Page) -> Iterator[str]:
+    """Everything said of one run under ``title``; ``look.detail`` decides how much."""
+    yield from _head(run, title, page)
     detail = page.look.detail
     if detail >= 0:
         yield from _curves(run, page)
@@ -71,7 +93,7 @@ def run_lines(run: RunReport, page: Page) -> Iterator[str]:
     if run.findings:
         yield from ("", page.paint("Findings", "bold"))
         for finding in worst_first(run.findings):
-            yield from _finding(finding, run.path, page)
+            yield from _finding(finding, run, page)
     if detail < 0:
         return
     if run.causes:
@@ -80,26 +102,34 @@ def run_lines(run: RunReport, page: Page) -> Iterator[str]:
     if run.remedies:
         yield from ("", page.paint("What to change", "bold"))
         yield from _some(run.remedies, SHOWN_REMEDIES, _remedy, page)
-    yield from _small_print(run, page)
+    small = _small_print(run, page)
+    if page.cut:
+        small.append(f"  {page.glyphs.more} more with --verbose")
+    if small:
+        yield ""
+        yield from (page.paint(line, "dim") for line in small)
 
 
-def _head(run: RunReport, page: Page) -> Iterator[str]:
+def _head(run: RunReport, title: str, page: Page) -> Iterator[str]:
     summary = run.summary
-    facts = [printable(run.name), printable(run.format)]
+    counted_in = unit(run)
+    facts = [printable(run.format)]
     if summary.get("points") is not None:
         facts.append(plural(summary["points"], "point"))
     first, last = summary.get("first_step"), summary.get("last_step")
     if first is not None and last is not None:
-        unit = printable(summary.get("x") or "step", 20)
-        facts.append(f"{unit}s {number(first)}{page.glyphs.dash}{number(last)}")
-    yield page.paint(page.line(facts), "bold")
+        facts.append(f"{counted_in}s {number(first)}{page.glyphs.dash}{number(last)}")
+    room = page.look.width - sum(cells(fact) + 3 for fact in facts)
+    name = cut_middle(title, max(room, LEAST_NAME), page.glyphs.more)
+    yield from (page.paint(line, "bold") for line in page.parts([name, *facts]))
     verdict = run.verdict
     label = verdict.label.upper()
     sure = [] if verdict.label == "undetermined" else [percent(verdict.confidence)]
-    since = [] if verdict.since_step is None else [f"since step {number(verdict.since_step)}"]
-    best = [] if verdict.best_step is None else [f"best at step {number(verdict.best_step)}"]
-    line = page.line([label, *sure, printable(verdict.state), *since, *best])
+    since = [] if verdict.since_step is None else [f"since {counted_in} {number(verdict.since_step)}"]
+    best = [] if verdict.best_step is None else [f"best at {counted_in} {number(verdict.best_step)}"]
+    line, *further = page.parts([label, *sure, printable(verdict.state), *since, *best])
     yield page.paint(label, page.style(verdict.label)) + line.removeprefix(label)
+    yield from further
     yield from page.wrap(sentence(verdict.reason), "  ")
 
 
@@ -116,8 +146,8 @@ def _curves(run: RunReport, page: Page) -> Iterator[str]:
         if finite:
             scale = ", log scale" if on_log_scale(finite) else ""
             low_high = f"{number(min(finite))} to {number(max(finite))}{scale}"
-            ends = f"{number(finite[0])} {page.glyphs.arrow} {number(finite[-1])} ({low_high})"
-            yield cut(f"{' ' * 14}{ends}", page.look.width, page.glyphs.more)
+            last = number(finite[-1]) if drawn[-1] is not None else f"{number(finite[-1])}, then not finite"
+            yield from page.wrap(f"{number(finite[0])} {page.glyphs.arrow} {last} ({low_high})", " " * 14)
 
 
 def _series(run: RunReport, page: Page) -> Iterator[str]:
@@ -126,8 +156,8 @@ def _series(run: RunReport, page: Page) -> Iterator[str]:
     total = summary.get("series_total")
     if series and total is not None:
         read = summary.get("series_read", len(series))
-        roles = ", ".join(f"{printable(role, 60)}={printable(name, 60)}" for role, name in series.items())
-        yield from page.wrap(f"read {read} of {total} series as {roles}", "  ", limit=3)
+        roles = [f"{printable(role, 60)}={printable(name, 60)}" for role, name in series.items()]
+        yield from page.wrap_items(roles, "  ", 3, f"read {read} of {total} series as ")
     if page.look.detail > 0:
         unread = [printable(name, 60) for name in summary.get("unread") or ()]
         if unread:
@@ -137,34 +167,36 @@ def _series(run: RunReport, page: Page) -> Iterator[str]:
             yield from page.wrap(f"the run says: {', '.join(config)}", "  ")
 
 
-def _finding(finding: Finding, path: str, page: Page) -> Iterator[str]:
+def _finding(finding: Finding, run: RunReport, page: Page) -> Iterator[str]:
     """At most four lines: what, the message, and the numbers with their place."""
     code, name = printable(finding.rule), printable(finding.name)
-    line = page.line([f"{code} {name}", finding.severity, percent(finding.confidence)], "  ")
+    line, *further = page.parts([f"{code} {name}", finding.severity, percent(finding.confidence)], "  ", "    ")
     yield line.replace(code, page.paint(code, _SEVERITY_STYLE.get(finding.severity, "bold")), 1)
+    yield from further
     message = page.wrap(sentence(finding.message), "    ", MESSAGE_LINES)
     yield from message
-    where = place(finding.where, path, page.glyphs.dash)
-    numbers = ", ".join([*([f"at {where}"] if where else []), *pairs(finding.evidence)])
-    limit = None if page.look.detail > 0 else FINDING_LINES - 1 - len(message)
-    yield from (page.paint(line, "dim") for line in page.wrap(numbers, "    ", limit))
+    where = place(finding.where, run, page.glyphs.dash)
+    numbers = [*([f"at {where}"] if where else []), *pairs(finding.evidence)]
+    limit = max(FINDING_LINES - 1 - len(further) - len(message), 1)
+    yield from (page.paint(line, "dim") for line in page.wrap_items(numbers, "    ", limit))
 
 
 def _some(items: tuple[Any, ...], shown: int, draw: Callable[..., Iterator[str]], page: Page) -> Iterator[str]:
-    kept = items if page.look.detail > 0 else items[:shown]
+    kept = items if page.full else items[:shown]
     for item in kept:
         yield from draw(item, page)
     if len(items) > len(kept):
-        yield f"  {page.glyphs.more} {len(items) - len(kept)} more with --verbose"
+        page.cut = True
+        yield f"  {page.glyphs.more} {len(items) - len(kept)} more"
 
 
 def _cause(cause: Cause, page: Page) -> Iterator[str]:
     support = [f"from {', '.join(map(printable, cause.supported_by))}"] if cause.supported_by else []
     if cause.contradicted_by:
         support.append(f"against it {', '.join(map(printable, cause.contradicted_by))}")
-    yield page.line([f"{percent(cause.probability):>5}  {printable(cause.name)}", *support], "  ")
-    yield from page.wrap(sentence(cause.explanation), "         ", None if page.look.detail > 0 else 2)
-    if page.look.detail > 0 and cause.would_confirm:
+    yield from page.parts([f"{percent(cause.probability):>5}  {printable(cause.name)}", *support], "  ", "         ")
+    yield from page.wrap(sentence(cause.explanation), "         ", 2)
+    if page.full and cause.would_confirm:
         wanted = "; ".join(map(printable, cause.would_confirm))
         yield from page.wrap(f"would settle it: {wanted}", "         ")
 
@@ -175,8 +207,8 @@ def _remedy(remedy: Remedy, page: Page) -> Iterator[str]:
         yield from (page.paint(line, "bold") for line in page.wrap(item, "  "))
     answered = f"for {printable(remedy.addresses)}, {percent(remedy.confidence)}"
     text = f"{sentence(remedy.why)} ({answered})"
-    yield from page.wrap(text, "      ", None if page.look.detail > 0 else 3)
-    if page.look.detail > 0:
+    yield from page.wrap(text, "      ", 3)
+    if page.full:
         if remedy.risk:
             yield from page.wrap(f"risk: {sentence(remedy.risk)}", "      ")
         for line in (remedy.snippet or "").splitlines():
@@ -185,21 +217,19 @@ def _remedy(remedy: Remedy, page: Page) -> Iterator[str]:
             yield from page.wrap(f"see {printable(reference)}", "      ")
 
 
-def _small_print(run: RunReport, page: Page) -> Iterator[str]:
+def _small_print(run: RunReport, page: Page) -> list[str]:
     lines: list[str] = []
-    if run.skipped and page.look.detail > 0:
+    if run.skipped and page.full:
         for skip in run.skipped:
             lines += page.wrap(f"skipped {printable(skip.rule)}: {printable(skip.reason)}", "  ")
     elif run.skipped:
         reasons = Counter(printable(skip.reason) for skip in run.skipped)
-        said = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common())
-        could_not = f"{plural(len(run.skipped), 'rule')} could not look: {said}"
-        lines += page.wrap(could_not, "  ", limit=2)
-    shown = run.notes if page.look.detail > 0 else run.notes[:SHOWN_NOTES]
+        said = [f"{reason} ({count})" for reason, count in reasons.most_common()]
+        lines += page.wrap_items(said, "  ", 2, f"{plural(len(run.skipped), 'rule')} could not look: ")
+    shown = run.notes if page.full else run.notes[:SHOWN_NOTES]
     for note in shown:
         lines += page.wrap(f"note: {sentence(note)}", "  ")
     if len(run.notes) > len(shown):
-        lines.append(f"  {page.glyphs.more} {len(run.notes) - len(shown)} more notes with --verbose")
-    if lines:
-        yield ""
-        yield from (page.paint(line, "dim") for line in lines)
+        page.cut = True
+        lines.append(f"  {page.glyphs.more} {plural(len(run.notes) - len(shown), 'more note')}")
+    return lines

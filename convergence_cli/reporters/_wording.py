@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from convergence_cli.printable import printable
@@ -90,18 +91,16 @@ def place(where: Where, run: RunReport, dash: str = "-") -> str:
 
 
 def titles(runs: Sequence[RunReport]) -> list[str]:
-    """What to call each of ``runs``: its name, or its path where another has the same name."""
-    names = [run.name for run in runs]
-    paths = [run.path for run in runs]
-    called = []
-    for run in runs:
-        if names.count(run.name) == 1:
-            called.append(printable(run.name))
-        elif paths.count(run.path) == 1:
-            called.append(printable(run.path))
-        else:
-            called.append(printable(f"{run.path} {run.name}"))
-    return called
+    """What to call each of ``runs``: its name; where names repeat, the part of its path that tells it from others."""
+    if len({run.name for run in runs}) == len(runs):
+        return [printable(run.name) for run in runs]
+    folders = [run.path.split("/")[:-1] for run in runs]
+    shared = 0
+    while all(len(folder) > shared and folder[shared] == folders[0][shared] for folder in folders):
+        shared += 1
+    ends = ["/".join(run.path.split("/")[shared:]) for run in runs]
+    counts = Counter(ends)
+    return [printable(end if counts[end] == 1 else f"{end} {run.name}") for end, run in zip(ends, runs, strict=True)]
 
 
 def worst_first(findings: Iterable[Finding]) -> list[Finding]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from convergence_cli.reporters import PLAIN, Look
+from convergence_cli.reporters._location import relative
 from convergence_cli.reporters._wording import SEVERITY_RANK, sentence, verdict_line, worst_first
 
 if TYPE_CHECKING:
@@ -16,16 +17,17 @@ _COMMAND = {"error": "error", "warning": "warning", "note": "notice"}
 def render(report: Report, look: Look = PLAIN) -> str:
     """One workflow command a finding, unreadable input and verdict; nothing else, lest text be a command."""
     lines = [
-        command("error", item.path, None, "not read", f"{item.message} {item.hint or ''}") for item in report.errors
+        command("error", relative(item.path, look.base), None, "not read", f"{item.message} {item.hint or ''}")
+        for item in report.errors
     ]
     found = [(run, item) for run in report.runs for item in worst_first(run.findings)]
     for run, item in sorted(found, key=lambda pair: SEVERITY_RANK[pair[1].severity]):
         title = f"{item.rule} {item.name}"
-        path = item.where.file or run.path
+        path = relative(item.where.file or run.path, look.base)
         lines.append(command(_COMMAND[item.severity], path, item.where.line, title, item.message))
     for run in report.runs:
         text = f"{verdict_line(run)}. {run.verdict.reason}"
-        lines.append(command("notice", run.path, None, f"verdict on {run.name}", text))
+        lines.append(command("notice", relative(run.path, look.base), None, f"verdict on {run.name}", text))
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from convergence_cli.printable import printable
 from convergence_cli.reporters import PLAIN, Look
+from convergence_cli.reporters._location import relative
 from convergence_cli.reporters._wording import sentence, worst_first
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def render(report: Report, look: Look = PLAIN) -> str:
             f"{item.rule} {item.name}",
             item.message,
             _SEVERITY[item.severity],
-            item.where.file or run.path,
+            relative(item.where.file or run.path, look.base),
             item.where.line or 1,
             f"{run.path} {run.name} {item.rule} {item.fingerprint} {item.where.series} {item.where.layer}",
         )
@@ -31,7 +32,14 @@ def render(report: Report, look: Look = PLAIN) -> str:
         for item in worst_first(run.findings)
     ]
     issues += [
-        _issue("not-read", f"{item.message} {item.hint or ''}", "blocker", item.path, 1, f"{item.path} not-read")
+        _issue(
+            "not-read",
+            f"{item.message} {item.hint or ''}",
+            "blocker",
+            relative(item.path, look.base),
+            1,
+            f"{item.path} not-read",
+        )
         for item in report.errors
     ]
     return json.dumps(issues, allow_nan=False, indent=2) + "\n"

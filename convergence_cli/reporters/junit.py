@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from convergence_cli.reporters import PLAIN, Look
-from convergence_cli.reporters._wording import pairs, place, sentence, verdict_line, worst_first
+from convergence_cli.reporters._wording import pairs, place, sentence, titles, verdict_line, worst_first
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,8 +18,8 @@ _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;
 def render(report: Report, look: Look = PLAIN) -> str:
     """The whole report as ASCII XML."""
     lines = ['<?xml version="1.0" encoding="UTF-8"?>', '<testsuites name="ctroubleshoot">']
-    for run in report.runs:
-        lines.extend(_suite(run, look))
+    for title, run in zip(titles(report.runs), report.runs, strict=True):
+        lines.extend(_suite(title, run, look))
     if report.errors:
         count = len(report.errors)
         lines.append(f'  <testsuite name="inputs" tests="{count}" failures="0" errors="{count}" skipped="0">')
@@ -37,18 +37,18 @@ def escaped(text: object) -> str:
     return safe.encode("ascii", "xmlcharrefreplace").decode()
 
 
-def _suite(run: RunReport, look: Look) -> Iterator[str]:
+def _suite(title: str, run: RunReport, look: Look) -> Iterator[str]:
     found = worst_first(run.findings)
     judged = {item.rule for item in found} | {item.rule for item in run.skipped}
     passed = [rule for rule in look.rules if rule.code not in judged]
     failures = sum(item.severity in look.failing for item in found)
     tests = len(found) + len(run.skipped) + len(passed)
     counts = f'tests="{tests}" failures="{failures}" errors="0" skipped="{len(run.skipped)}"'
-    yield f'  <testsuite name="{escaped(run.name)}" {counts}>'
+    yield f'  <testsuite name="{escaped(title)}" {counts}>'
     path = escaped(run.path)
     for item in found:
         yield f'    <testcase classname="{path}" name="{escaped(f"{item.rule} {item.name}")}">'
-        yield _outcome(item, run.path, look)
+        yield _outcome(item, run, look)
         yield "    </testcase>"
     for skip in run.skipped:
         yield f'    <testcase classname="{path}" name="{escaped(skip.rule)}">'
@@ -60,8 +60,8 @@ def _suite(run: RunReport, look: Look) -> Iterator[str]:
     yield "  </testsuite>"
 
 
-def _outcome(item: Finding, path: str, look: Look) -> str:
-    detail = escaped("; ".join(filter(None, [place(item.where, path), *pairs(item.evidence)])))
+def _outcome(item: Finding, run: RunReport, look: Look) -> str:
+    detail = escaped("; ".join(filter(None, [place(item.where, run), *pairs(item.evidence)])))
     if item.severity in look.failing:
         attributes = f'type="{item.severity}" message="{escaped(item.message)}"'
         return f"      <failure {attributes}>{detail}</failure>"

@@ -12,6 +12,7 @@ from convergence_cli.reporters._wording import (
     place,
     plural,
     sentence,
+    titles,
     totals,
     worst_first,
 )
@@ -35,44 +36,46 @@ def escaped(text: object) -> str:
 
 def render(report: Report, look: Look = PLAIN) -> str:
     """A table of verdicts, then the findings, causes and remedies of each run that has any."""
+    runs = list(zip(titles(report.runs), report.runs, strict=True))
     lines = [f"**ctroubleshoot**: {escaped(totals(report))}"]
     if report.runs:
         lines += ["", "| run | verdict | why |", "| --- | --- | --- |"]
-        lines += [_verdict_row(run) for run in report.runs]
-    for run in report.runs:
-        lines.extend(_details(run))
+        lines += [_verdict_row(title, run) for title, run in runs]
+    for title, run in runs:
+        lines.extend(_details(title, run, look))
     if report.errors:
         lines += ["", "**Not read**", ""]
         lines += [f"- {escaped(item.message)} {escaped(item.hint or '')}".rstrip() for item in report.errors]
     return "\n".join(lines) + "\n"
 
 
-def _verdict_row(run: RunReport) -> str:
+def _verdict_row(title: str, run: RunReport) -> str:
     verdict = run.verdict
     sure = "" if verdict.label == "undetermined" else f" ({percent(verdict.confidence)})"
-    return f"| {escaped(run.name)} | **{verdict.label}**{sure} | {escaped(verdict.reason)} |"
+    return f"| {escaped(title)} | **{verdict.label}**{sure} | {escaped(verdict.reason)} |"
 
 
-def _details(run: RunReport) -> Iterator[str]:
-    if not (run.findings or run.causes or run.remedies):
+def _details(title: str, run: RunReport, look: Look) -> Iterator[str]:
+    full = look.detail >= 0
+    if not (run.findings or (full and (run.causes or run.remedies))):
         return
-    yield from ("", f"### {escaped(run.name)}")
+    yield from ("", f"### {escaped(title)}")
     if run.findings:
         yield from ("", "| severity | rule | where | finding |", "| --- | --- | --- | --- |")
         for item in worst_first(run.findings):
             rule = f"{escaped(item.rule)} {escaped(item.name)}"
-            where = escaped(place(item.where, run.path))
+            where = escaped(place(item.where, run))
             yield f"| {item.severity} | {rule} | {where} | {escaped(item.message)} |"
-    if run.causes:
+    if full and run.causes:
         yield from ("", "**Likely causes**", "")
         for cause in run.causes:
             support = f" (from {escaped(', '.join(cause.supported_by))})" if cause.supported_by else ""
             name, explanation = escaped(cause.name), escaped(cause.explanation)
             yield f"- {percent(cause.probability)} {name}{support}: {explanation}"
-    if run.remedies:
+    if full and run.remedies:
         yield from ("", "**What to change**", "")
         for remedy in run.remedies:
             change = "; ".join(changes(remedy)) or remedy.name
             yield f"- **{escaped(change)}** for {escaped(remedy.addresses)}: {escaped(remedy.why)}"
-    if run.skipped:
+    if full and run.skipped:
         yield from ("", f"{plural(len(run.skipped), 'rule')} could not look.")

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from convergence_cli.codec import TOOL, plain
 from convergence_cli.printable import printable
 from convergence_cli.reporters import PLAIN, Look
+from convergence_cli.reporters._location import relative
 from convergence_cli.reporters._wording import sentence, worst_first
 
 if TYPE_CHECKING:
@@ -22,11 +23,13 @@ def render(report: Report, look: Look = PLAIN) -> str:
     """One SARIF run: rules with their pages, a result a finding, and what could not be read."""
     rules = _rules(report, look)
     index = {rule["id"]: number for number, rule in enumerate(rules)}
-    results = [_result(run, item, index[item.rule]) for run in report.runs for item in worst_first(run.findings)]
+    results = [
+        _result(run, item, index[item.rule], look.base) for run in report.runs for item in worst_first(run.findings)
+    ]
     driver = {"name": TOOL, "version": report.version, "rules": rules}
     invocation: dict[str, Any] = {"executionSuccessful": not report.errors}
     if report.errors:
-        invocation["toolExecutionNotifications"] = [_notification(error) for error in report.errors]
+        invocation["toolExecutionNotifications"] = [_notification(error, look.base) for error in report.errors]
     run = {"tool": {"driver": driver}, "invocations": [invocation], "results": results}
     return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, allow_nan=False, indent=2) + "\n"
 
@@ -51,13 +54,13 @@ def _rules(report: Report, look: Look) -> list[dict[str, Any]]:
     return entries
 
 
-def _result(run: RunReport, item: Finding, index: int) -> dict[str, Any]:
+def _result(run: RunReport, item: Finding, index: int, base: str) -> dict[str, Any]:
     logical = [
         {"name": printable(name), "kind": kind}
         for name, kind in ((item.where.series, "series"), (item.where.layer, "layer"))
         if name
     ]
-    location = _location(item.where.file or run.path, item.where.line or 1)
+    location = _location(relative(item.where.file or run.path, base), item.where.line or 1)
     if logical:
         location["logicalLocations"] = logical
     return {
@@ -76,14 +79,16 @@ def _result(run: RunReport, item: Finding, index: int) -> dict[str, Any]:
     }
 
 
-def _notification(error: RunError) -> dict[str, Any]:
+def _notification(error: RunError, base: str) -> dict[str, Any]:
     return {
         "level": "error",
         "message": {"text": sentence(f"{error.message} {error.hint or ''}")},
-        "locations": [_location(error.path, 1)],
+        "locations": [_location(relative(error.path, base), 1)],
     }
 
 
 def _location(path: str, line: int) -> dict[str, Any]:
     uri = quote(PurePath(path).as_posix().encode("utf-8", "surrogatepass"), safe="/.")
+    if uri.startswith("/"):
+        uri = f"file://{uri}"
     return {"physicalLocation": {"artifactLocation": {"uri": uri}, "region": {"startLine": max(line, 1)}}}

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from convergence_cli.printable import printable
 from convergence_cli.reporters import PLAIN, Look
-from convergence_cli.reporters._layout import UNICODE, cells, cut, cut_middle, glyphs, painter
+from convergence_cli.reporters._layout import UNICODE, cells, cut, cut_middle, glyphs, join_cut, painter
 from convergence_cli.reporters._run_text import Page, run_lines
-from convergence_cli.reporters._wording import percent, sentence, severities, totals
+from convergence_cli.reporters._wording import percent, plural, sentence, severities, titles, totals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from convergence_cli.model import Report, RunReport
 
-_NAME_COLUMN = 30
+_LEAST_NAME_SHARE = 0.3
 
 
 def render(report: Report, look: Look = PLAIN) -> str:
@@ -25,14 +25,15 @@ def render(report: Report, look: Look = PLAIN) -> str:
     if not look.unicode:
         report = _ascii(report)
     page = Page(look, glyphs(look), painter(look))
+    runs = list(zip(titles(report.runs), report.runs, strict=True))
     blocks = []
-    if len(report.runs) > 1:
-        blocks.append(list(_table(report.runs, page)))
-    shown = _in_full(report.runs, look)
-    blocks.extend(list(run_lines(run, page)) for run in shown)
-    if len(shown) < len(report.runs):
-        unseen = len(report.runs) - len(shown)
-        blocks.append(page.wrap(f"{unseen} run(s) without a warning or error: in full with --verbose", ""))
+    if len(runs) > 1:
+        blocks.append(list(_table(runs, page)))
+    shown = [(title, run) for title, run in runs if _in_full(run, len(runs), look)]
+    blocks.extend(list(run_lines(run, title, replace(page))) for title, run in shown)
+    if len(shown) < len(runs):
+        unseen = plural(len(runs) - len(shown), "run")
+        blocks.append(page.wrap(f"{unseen} without a warning or error: in full with --verbose", ""))
     if report.errors:
         blocks.append(list(_errors(report, page)))
     blocks.append([page.paint(line, "bold") for line in page.wrap(totals(report), "")])
@@ -40,11 +41,9 @@ def render(report: Report, look: Look = PLAIN) -> str:
     return text if look.unicode else text.replace(UNICODE.more, "~")
 
 
-def _in_full(runs: tuple[RunReport, ...], look: Look) -> list[RunReport]:
-    """The runs to show beyond their line in the table: of several, those with something wrong."""
-    if len(runs) == 1 or look.detail > 0:
-        return list(runs)
-    return [run for run in runs if any(found.severity != "note" for found in run.findings)]
+def _in_full(run: RunReport, runs: int, look: Look) -> bool:
+    """Whether to show more of ``run`` than its line in the table: of several, those with something wrong."""
+    return runs == 1 or look.detail > 0 or any(found.severity != "note" for found in run.findings)
 
 
 def _ascii(value: Any) -> Any:
@@ -60,17 +59,25 @@ def _ascii(value: Any) -> Any:
     return value
 
 
-def _table(runs: tuple[RunReport, ...], page: Page) -> Iterator[str]:
-    more = page.glyphs.more
-    names = [cut_middle(printable(run.name), _NAME_COLUMN, more) for run in runs]
-    wide = max(cells(name) for name in names)
-    for run, name in zip(runs, names, strict=True):
-        verdict = run.verdict
-        sure = "" if verdict.label == "undetermined" else percent(verdict.confidence)
-        head = f"{name}{' ' * (wide - cells(name))}  "
-        rest = f"{verdict.label:<12}  {sure:>5}  {printable(verdict.state)}, {severities([run])}"
-        rest = cut(rest, page.look.width - cells(head), more)
-        yield head + rest.replace(verdict.label, page.paint(verdict.label, page.style(verdict.label)), 1)
+def _table(runs: Sequence[tuple[str, RunReport]], page: Page) -> Iterator[str]:
+    width, more = page.look.width, page.glyphs.more
+    rows = [_table_row(run) for _, run in runs]
+    beside = max(cells(head) + cells(", ".join(facts)) for head, facts in rows)
+    room = max(width - 2 - beside, int(width * _LEAST_NAME_SHARE))
+    names = [cut_middle(title, room, more) for title, _ in runs]
+    wide = max(map(cells, names))
+    for name, (head, facts), (_, run) in zip(names, rows, runs, strict=True):
+        left = width - wide - 2
+        rest = cut(head + join_cut(facts, ", ", left - cells(head), more), left, more)
+        label = run.verdict.label
+        yield f"{name}{' ' * (wide - cells(name))}  " + rest.replace(label, page.paint(label, page.style(label)), 1)
+
+
+def _table_row(run: RunReport) -> tuple[str, list[str]]:
+    """The columns for verdict and confidence, and what follows them."""
+    verdict = run.verdict
+    sure = "" if verdict.label == "undetermined" else percent(verdict.confidence)
+    return f"{verdict.label:<12}  {sure:>5}  ", [printable(verdict.state), severities([run])]
 
 
 def _errors(report: Report, page: Page) -> Iterator[str]:

@@ -192,6 +192,38 @@ def test_sarif_names_the_place_and_quotes_the_page(diverging: RunReport, page: A
     assert (rule["id"], rule["help"]["text"]) == ("LC001", "The whole page.")
 
 
+@pytest.mark.parametrize(
+    ("path", "uri"),
+    [
+        ("/work/repo/runs/a b.csv", "runs/a%20b.csv"),
+        ("./runs/a.csv", "runs/a.csv"),
+        ("runs/../a.csv", "a.csv"),
+        ("../a.csv", "../a.csv"),
+        ("/work/repository/a.csv", "file:///work/repository/a.csv"),
+        ("<stdin>", "%3Cstdin%3E"),
+    ],
+)
+def test_places_are_seen_from_the_working_directory(diverging: RunReport, path: str, uri: str) -> None:
+    where = Where(file=path, line=3)
+    run = replace(diverging, path=path, findings=(replace(diverging.findings[0], where=where),))
+    look = Look(base="/work/repo")
+    result = json.loads(render(Report((run,)), "sarif", look))["runs"][0]["results"][0]
+    assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == uri
+    if "%" not in uri:
+        shown = uri.removeprefix("file://")
+        assert f"::warning file={shown},line=3," in render(Report((run,)), "github", look)
+        assert json.loads(render(Report((run,)), "gitlab", look))[0]["location"]["path"] == shown
+        kept = json.loads(render(Report((run,)), "json", look))["runs"][0]
+        assert (kept["path"], kept["findings"][0]["where"]["file"]) == (path, shown)
+
+
+def test_quiet_markdown_has_verdicts_and_findings_only(world: Report) -> None:
+    shown = render(world, "markdown", Look(detail=-1))
+    assert "LC001 non-finite-loss" in shown
+    assert "Likely causes" not in shown
+    assert "What to change" not in shown
+
+
 def test_sarif_reports_what_could_not_be_read(world: Report) -> None:
     invocation = json.loads(render(world, "sarif"))["runs"][0]["invocations"][0]
     assert invocation["executionSuccessful"] is False

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from convergence_cli.model import Remedy, Where
-from convergence_cli.reporters._wording import changes, percent, place, value
+from convergence_cli.reporters._wording import changes, percent, place, titles, value
+
+if TYPE_CHECKING:
+    from convergence_cli.model import RunReport
 
 
 @pytest.mark.parametrize(
@@ -35,12 +39,37 @@ def test_no_probability_is_rounded_up_to_certainty(share: float, said: str) -> N
     assert percent(share) == said
 
 
-def test_a_place_names_its_file_only_where_it_is_another() -> None:
-    where = Where("loss", None, 5.0, 9.0, "a.log", 12)
-    assert place(where, "a.log") == "loss, steps 5-9, line 12"
-    assert place(where, "b.log") == "loss, steps 5-9, a.log:12"
-    assert place(Where(layer="fc", first_step=5.0, last_step=5.0), "") == "fc, step 5"
-    assert place(Where(), "") == ""
+def test_a_place_names_its_file_only_where_it_is_another(diverging: RunReport) -> None:
+    where = Where("loss", None, 5.0, 9.0, "logs/a.log", 12)
+    for path in ("logs/a.log", "/work/logs/a.log"):
+        assert place(where, replace(diverging, path=path)) == "loss, steps 5-9, line 12"
+    for path in ("b.log", "blogs/a.log", "logs"):
+        assert place(where, replace(diverging, path=path)) == "loss, steps 5-9, logs/a.log:12"
+    assert place(Where(layer="fc", first_step=5.0, last_step=5.0), diverging) == "fc, step 5"
+    assert place(Where(), diverging) == ""
+
+
+@pytest.mark.parametrize("counted_in", ["step", "epoch", "row"])
+def test_a_place_counts_as_its_run_does(diverging: RunReport, counted_in: str) -> None:
+    run = replace(diverging, summary={"x": counted_in})
+    assert place(Where(first_step=5.0, last_step=9.0), run) == f"{counted_in}s 5-9"
+    assert place(Where(last_step=9.0), run) == f"{counted_in} 9"
+
+
+@pytest.mark.parametrize(
+    ("runs", "said"),
+    [
+        ([("a", "runs/a"), ("b", "runs/b")], ["a", "b"]),
+        ([("log", "runs/one/log"), ("log", "runs/two/log")], ["one/log", "two/log"]),
+        ([("log", "log"), ("log", "/old/log")], ["log", "/old/log"]),
+        ([("log#1", "x/log"), ("log#2", "x/log"), ("log#1", "y/log")], ["x/log log#1", "x/log log#2", "y/log"]),
+        ([("log", "x/log"), ("log", "x/log")], ["log log", "log log"]),
+    ],
+)
+def test_runs_of_one_name_are_told_apart_by_their_paths(
+    diverging: RunReport, runs: list[tuple[str, str]], said: list[str]
+) -> None:
+    assert titles([replace(diverging, name=name, path=path) for name, path in runs]) == said
 
 
 def test_a_change_shows_the_old_value_where_it_is_known() -> None:

@@ -1,0 +1,75 @@
+"""What the text report leaves out, and how it says so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from convergence_cli.model import Report, Skipped
+from convergence_cli.reporters import Look, render
+
+if TYPE_CHECKING:
+    from convergence_cli.model import RunReport
+
+HINT = "  … more with --verbose"
+
+
+def lines_of(run: RunReport, **look: int) -> list[str]:
+    return render(Report((run,)), "text", Look(**look)).splitlines()
+
+
+def test_nothing_left_out_is_no_hint(diverging: RunReport) -> None:
+    assert HINT not in lines_of(diverging)
+
+
+def test_whatever_was_left_out_is_hinted_at_once_and_shown_when_asked_for(diverging: RunReport) -> None:
+    finding, cause, remedy = diverging.findings[0], diverging.causes[0], diverging.remedies[0]
+    long = "word " * 60 + "zenith"
+    for part in (
+        {"findings": (replace(finding, message=long),)},
+        {"findings": (replace(finding, evidence={**{f"number_{i}": i for i in range(50)}, "zenith": 1}),)},
+        {"causes": (replace(cause, explanation=long),)},
+        {"causes": (cause, cause, cause, replace(cause, name="zenith"))},
+        {"remedies": (replace(remedy, why=long),)},
+        {"skipped": (*(Skipped("X", f"needs thing number {i}") for i in range(20)), Skipped("X", "zenith"))},
+        {"notes": (*("note",) * 9, "zenith")},
+        {"summary": {**diverging.summary, "series": {f"role_{i}": "name" for i in range(30)} | {"zenith": "zenith"}}},
+    ):
+        run = replace(diverging, **part)
+        assert lines_of(run).count(HINT) == 1, part
+        assert "zenith" not in "\n".join(lines_of(run)), part
+        verbose = lines_of(run, detail=1)
+        assert "zenith" in "\n".join(verbose)
+        assert not any("…" in line for line in verbose)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_long_name_gives_way_to_points_and_steps(diverging: RunReport, width: int) -> None:
+    run = replace(diverging, name="outputs/2026-01-01/" + "x" * 90 + "/seed=3/metrics.csv")
+    first = lines_of(run, width=width)[0]
+    assert first.endswith("/metrics.csv · csv · 1,100 points · steps 0–1,099")
+    assert len(first) == width
+
+
+def test_a_narrow_terminal_shows_everything_of_the_verdict(diverging: RunReport) -> None:
+    shown = " ".join(" ".join(lines_of(diverging, width=40)).split())
+    for fact in ("1,100 points", "steps 0–1,099", "since step 500", "best at step 400", "from LC001, LR001"):
+        assert fact in shown
+
+
+@pytest.mark.parametrize("counted_in", ["step", "epoch", "row"])
+def test_a_run_is_counted_in_what_its_log_counts(diverging: RunReport, counted_in: str) -> None:
+    shown = "\n".join(lines_of(replace(diverging, summary={**diverging.summary, "x": counted_in})))
+    for text in (
+        f"{counted_in}s 0–1,099",
+        f"since {counted_in} 500 · best at {counted_in} 400",
+        f"lr, {counted_in} 400",
+    ):
+        assert text in shown
+
+
+def test_a_curve_that_ends_in_nan_says_so(diverging: RunReport, healthy: RunReport) -> None:
+    assert any(line.strip().startswith("2.3 → 400, then not finite (") for line in lines_of(diverging))
+    assert not any("not finite" in line for line in lines_of(healthy))

@@ -50,6 +50,7 @@ class Broken:
     """The non-finite points of one loss. ``lasting``: the log ends in them; ``since`` is then where that begins."""
 
     name: str
+    role: str | None
     points: NonFinite
     lasting: bool
     since: float
@@ -204,6 +205,7 @@ def _broken(curve: Curve) -> Broken:
     first = points.first_step
     return Broken(
         name=curve.name,
+        role=curve.role,
         points=points,
         lasting=lasting,
         since=since if since is not None else 0.0,

@@ -72,8 +72,11 @@ def _non_finite(evidence: Evidence) -> Verdict | None:
         why = "the gradient norm is NaN there" if masked.with_nan_norm else f"it was {masked.before:.4g} just before"
         reason = f"{loss.name} is exactly 0 from step {masked.since_step:g} on while {why}: a hidden NaN."
         return _certain("non-finite", sure, masked.since_step, reason, evidence)
-    for one in evidence.broken or ():
-        if one.lasting:
+    broken = evidence.broken or ()
+    training = next((one for one in broken if one.role == "train_loss"), None)
+    for one in broken:
+        # While training is finite the weights are: a validation loss that is not was computed wrongly.
+        if one.lasting and (one is training or training is None or training.lasting):
             bad, since = one.points, one.since
             reason = (
                 f"{one.name} is NaN or infinite from step {since:g} to the end ({bad.count} of {bad.total} points)."

@@ -18,7 +18,7 @@ LASTING = 0.5
 
 
 @rule("LC001", "non-finite-loss", severity="error", since="0.1")
-def non_finite_loss(broken: tuple[Broken, ...]) -> Iterator[Finding]:
+def non_finite_loss(broken: tuple[Broken, ...], verdict: Verdict) -> Iterator[Finding]:
     """A loss is NaN or infinite.
 
     What it checks
@@ -29,8 +29,9 @@ def non_finite_loss(broken: tuple[Broken, ...]) -> Iterator[Finding]:
         After one NaN in the weights every later step is NaN: the rest of the run is wasted.
 
     How it decides
-        Error where the last point, or at least half of the last tenth of the points, is non-finite. Otherwise
-        a note: single non-finite points from which the run recovered (validation in the first epochs of
+        Error where the last point, or at least half of the last tenth of the points, is non-finite. A warning
+        where that is so of validation alone: while the training loss is finite, the weights are. Otherwise a
+        note: single non-finite points from which the run recovered (validation in the first epochs of
         detectors, skipped steps of mixed precision).
 
     Known false alarms
@@ -47,7 +48,7 @@ def non_finite_loss(broken: tuple[Broken, ...]) -> Iterator[Finding]:
         yield finding(
             f"{one.name} is NaN or infinite at {bad.count} of {bad.total} points, first at step {first:g}"
             + (" and to the end." if one.lasting else "; finite values follow."),
-            severity="error" if one.lasting else "note",
+            severity="note" if not one.lasting else "error" if verdict.state == "non-finite" else "warning",
             confidence=0.99 if one.lasting else 0.6,
             evidence={
                 "nonfinite_points": bad.count,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from convergence_cli.features.evidence import Evidence
 
-FAMILIES = ("finite", "curve", "generalisation", "learning_rate", "gradient_norm", "log")
+FAMILIES = ("finite", "curve", "progress", "generalisation", "learning_rate", "gradient_norm", "log")
 
 __all__ = ["FAMILIES", "Rule", "all_rules", "apply_rules"]
 

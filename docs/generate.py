@@ -16,9 +16,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from convergence_cli.cli.explain import words_for
 from convergence_cli.diagnosis.causes import CAUSES
 from convergence_cli.rules import Rule, all_rules
-from convergence_cli.rules._registry import PARAMETERS, SECTIONS
+from convergence_cli.rules._registry import SECTIONS
 
 ROOT = Path(__file__).resolve().parent.parent
 RULES_PAGE, README = ROOT / "docs" / "rules.md", ROOT / "README.md"
@@ -60,9 +61,7 @@ def _rule(rule: Rule) -> str:
     lines = rule.doc.replace("<", "&lt;").replace("*", "\\*").splitlines()
     shown = [f"### {rule.code} {rule.name}\n", f"*{rule.severity}, since {rule.since}.* {lines[0]}"]
     shown += [f"**{line}.**" if line in SECTIONS else line.strip() for line in lines[1:]]
-    # A verdict needs a loss, and says nothing beyond a need that names one.
-    needs = dict.fromkeys(PARAMETERS[name] for name in rule.needs if name != "verdict" or len(rule.needs) == 1)
-    return "\n".join([*shown, "", "**Evidence needed.**", ", ".join(needs) + ".", ""])
+    return "\n".join([*shown, "", "**Evidence needed.**", f"{words_for(rule.needs)}.", ""])
 
 
 def rules_table() -> str:

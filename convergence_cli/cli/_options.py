@@ -28,11 +28,20 @@ Color = Annotated[
     str | None,
     typer.Option("--color", metavar="|".join(COLORS), help="Default: auto.", rich_help_panel=_OUTPUT),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Verdicts and findings only.", rich_help_panel=_OUTPUT)]
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet", "-q", help="Verdicts and findings only (text, markdown); no progress.", rich_help_panel=_OUTPUT
+    ),
+]
+Silent = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.", rich_help_panel=_OUTPUT)]
 Verbose = Annotated[
     bool,
     typer.Option(
-        "--verbose", "-v", help="Everything: each skipped rule, each remedy in full.", rich_help_panel=_OUTPUT
+        "--verbose",
+        "-v",
+        help="Everything, uncut: all runs, causes, remedies, numbers and skipped rules (text).",
+        rich_help_panel=_OUTPUT,
     ),
 ]
 FailOn = Annotated[

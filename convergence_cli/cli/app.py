@@ -20,20 +20,24 @@ COMMANDS = {
     "demo": "Show the report on a real run that comes with the package.",
 }
 HELP = "Is a training run converging, diverging, stuck or overfitting; why, and what to change."
-# Blank lines keep the rows apart: help pages join the lines of a paragraph.
-EXIT_CODES = """Exit codes:
-
+EXIT_CODES = """\
+Exit codes:
   0    no finding at or above --fail-on (default: error)
-
   1    at least one such finding
-
   2    no verdict: bad usage, unreadable input, no loss series recognised
-
   3    a bug in ctroubleshoot
-
   130  interrupted
+3 beats 2 beats 1. Start with: ctroubleshoot demo
+"""
+SEE_EXIT_CODES = "Exit codes: ctroubleshoot --help"
 
-3 beats 2 beats 1."""
+
+class _Group(LeanGroup):
+    closing = EXIT_CODES
+
+
+class _Command(LeanCommand):
+    closing = SEE_EXIT_CODES
 
 
 def run(arguments: list[str]) -> int:
@@ -58,9 +62,8 @@ def build(command: str | None = None) -> typer.Typer:
     Importing a command and describing its options costs time that no other command should pay.
     """
     app = typer.Typer(
-        cls=LeanGroup,
+        cls=_Group,
         help=HELP,
-        epilog=EXIT_CODES,
         add_completion=False,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -68,7 +71,7 @@ def build(command: str | None = None) -> typer.Typer:
     app.callback()(_shared)
     if command is not None:
         module = import_module(f"convergence_cli.cli.{command}")
-        describe = app.command(command, cls=LeanCommand, help=COMMANDS[command], epilog=EXIT_CODES)
+        describe = app.command(command, cls=_Command, help=COMMANDS[command])
         describe(module.command)
     else:
         for name, summary in COMMANDS.items():

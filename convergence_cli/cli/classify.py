@@ -27,7 +27,7 @@ def command(
     pattern: options.Pattern = None,
     config: options.Config = None,
     isolated: options.Isolated = False,
-    quiet: options.Quiet = False,
+    quiet: options.Silent = False,
 ) -> int:
     """One line a run: path, label, confidence and state, with tabs between."""
     if format not in FORMATS:

@@ -1,16 +1,24 @@
 """``explain``: the page of one rule or cause."""
 
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import Annotated
 
 import typer
 
-from convergence_cli.cli._output import write
+from convergence_cli.cli._output import width, write
 from convergence_cli.diagnosis.causes import CAUSES, CauseModel
 from convergence_cli.errors import UsageError
 from convergence_cli.printable import printable
+from convergence_cli.reporters._layout import wrap
 from convergence_cli.rules import Rule, all_rules
+from convergence_cli.rules._registry import PARAMETERS
 from convergence_cli.selection import did_you_mean
+
+# Longer lines are hard to read, however wide the terminal.
+WIDEST = 100
+_INDENT = "    "
 
 
 def command(
@@ -19,38 +27,60 @@ def command(
     """Show the page of one rule or cause."""
     wanted = name.strip().lower()
     rules = all_rules()
-    for rule in rules:
-        if wanted in (rule.code.lower(), rule.name.lower()):
-            write(_rule_page(rule), None)
-            return 0
-    for cause in CAUSES:
-        if wanted == cause.name:
-            write("\n".join(_cause_page(cause, rules)) + "\n", None)
-            return 0
-    known = [word for rule in rules for word in (rule.code, rule.name)] + [cause.name for cause in CAUSES]
-    raise UsageError(
-        f"There is no rule or cause '{printable(name)}'.",
-        f"{did_you_mean(name, known)}List the rules with: ctroubleshoot rules",
-    )
+    columns = min(width(sys.stdout), WIDEST)
+    pages = [_rule_page(rule, columns) for rule in rules if wanted in (rule.code.lower(), rule.name.lower())]
+    pages += [_cause_page(cause, rules, columns) for cause in CAUSES if wanted == cause.name]
+    if not pages:
+        known = [word for rule in rules for word in (rule.code, rule.name)] + [cause.name for cause in CAUSES]
+        raise UsageError(
+            f"There is no rule or cause '{printable(name)}'.",
+            f"{did_you_mean(name, known)}List the rules with: ctroubleshoot rules",
+        )
+    write("\n".join("".join(f"{line}\n" for line in page) for page in pages), None)
+    return 0
 
 
-def _rule_page(rule: Rule) -> str:
-    needs = ", ".join(rule.needs) or "nothing beyond the log"
-    uses = f"; uses {', '.join(rule.optional)} where the log has it" if rule.optional else ""
-    head = f"{rule.code} {rule.name} ({rule.severity}, since {rule.since})"
-    return f"{head}\n\n{rule.doc.strip()}\n\nEvidence needed\n    {needs}{uses}\n"
+def _rule_page(rule: Rule, columns: int) -> Iterator[str]:
+    yield from (f"{rule.code} {rule.name} ({rule.severity}, since {rule.since})", "")
+    yield from _wrapped(rule.doc, columns)
+    yield from ("", "Evidence needed")
+    yield from wrap(f"{words_for(rule.needs)}.", columns, indent=_INDENT)
+    if rule.optional:
+        used = f"Also used where the log has it: {words_for(rule.optional)}."
+        yield from wrap(used, columns, indent=_INDENT)
 
 
-def _cause_page(cause: CauseModel, rules: Iterable[Rule]) -> Iterator[str]:
+def words_for(parameters: Sequence[str]) -> str:
+    """What a run must log for a rule with ``parameters``."""
+    # A verdict needs a loss, and says nothing beyond a parameter that names one.
+    names = [name for name in parameters if name != "verdict"] or parameters
+    return ", ".join(dict.fromkeys(PARAMETERS[name] for name in names))
+
+
+def _cause_page(cause: CauseModel, rules: Iterable[Rule], columns: int) -> Iterator[str]:
     names = {rule.code: rule.name for rule in rules}
-    yield from (f"{cause.name} (cause)", "", cause.explanation)
-    for title, keys in (("What speaks for it", cause.supports), ("What speaks against it", cause.against)):
-        if keys:
+    yield from (f"{cause.name} (cause)", "")
+    yield from wrap(cause.explanation, columns)
+    for title, items in (
+        ("What speaks for it", [_evidence(key, names) for key in cause.supports]),
+        ("What speaks against it", [_evidence(key, names) for key in cause.against]),
+        ("What would settle it", cause.would_confirm),
+    ):
+        if items:
             yield from ("", title)
-            yield from (f"    {_evidence(key, names)}" for key in keys)
-    if cause.would_confirm:
-        yield from ("", "What would settle it")
-        yield from (f"    {text}" for text in cause.would_confirm)
+        for item in items:
+            first, *further = wrap(item, columns, indent=f"{_INDENT}  ")
+            yield from (f"{_INDENT}- {first.lstrip()}", *further)
+
+
+def _wrapped(doc: str, columns: int) -> Iterator[str]:
+    """The lines of ``doc`` broken anew: indented ones in a row are one paragraph."""
+    for indented, lines in groupby(doc.strip().splitlines(), key=lambda line: line.startswith(_INDENT)):
+        if indented:
+            yield from wrap(" ".join(lines), columns, indent=_INDENT)
+        else:
+            for line in lines:
+                yield from wrap(line, columns) or [""]
 
 
 def _evidence(key: str, names: dict[str, str]) -> str:

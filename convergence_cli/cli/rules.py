@@ -1,18 +1,21 @@
 """``rules``: the list of all checks."""
 
 import json
+import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 
 from convergence_cli.cli import _options as options
-from convergence_cli.cli._output import write
+from convergence_cli.cli._output import width, write
 from convergence_cli.errors import UsageError
 from convergence_cli.printable import printable
+from convergence_cli.reporters._layout import wrap
 from convergence_cli.rules import Rule, all_rules
 
 FORMATS = ("text", "json", "markdown")
+_LEAST_SUMMARY = 30
 
 
 def command(
@@ -22,21 +25,33 @@ def command(
     """List the rules."""
     if format not in FORMATS:
         raise UsageError(f"'{printable(format)}' is not a format of rules.", f"Choose from: {', '.join(FORMATS)}.")
-    render = {"text": _as_text, "json": _as_json, "markdown": _as_markdown}[format]
-    write(render(all_rules()), output)
+    rules = all_rules()
+    if format == "text":
+        shown = _as_text(rules, width(None if output else sys.stdout))
+    else:
+        shown = _as_json(rules) if format == "json" else _as_markdown(rules)
+    write(shown, output)
     return 0
 
 
-def _as_text(rules: Sequence[Rule]) -> str:
+def _as_text(rules: Sequence[Rule], columns: int) -> str:
+    """A row a rule, its summary wrapped beside the other columns, or below them where those leave no room."""
     wide = max((len(rule.name) for rule in rules), default=0)
-    lines = (f"{rule.code}  {rule.name:<{wide}}  {rule.severity:<7}  {rule.summary}\n" for rule in rules)
-    return "".join(lines)
+    lines: list[str] = []
+    for rule in rules:
+        head = f"{rule.code}  {rule.name:<{wide}}  {rule.severity:<7}  "
+        if columns - len(head) >= _LEAST_SUMMARY:
+            first, *further = wrap(rule.summary, columns, indent=" " * len(head))
+            lines += [head + first.lstrip(), *further]
+        else:
+            lines += [f"{rule.code}  {rule.name}  {rule.severity}", *wrap(rule.summary, columns, indent=" " * 7)]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _as_markdown(rules: Sequence[Rule]) -> str:
     head = "| rule | name | severity | what it checks |\n| --- | --- | --- | --- |\n"
     rows = (f"| {rule.code} | {rule.name} | {rule.severity} | {rule.summary} |\n" for rule in rules)
-    return head + "".join(row for row in rows)
+    return head + "".join(rows)
 
 
 def _as_json(rules: Sequence[Rule]) -> str:

@@ -127,11 +127,28 @@ def test_explain_takes_code_or_name_in_any_case(program: Program, name: str) -> 
         assert f"\n{section}\n" in done.stdout
 
 
+def test_explain_says_in_words_what_a_rule_needs(program: Program) -> None:
+    shown = program("explain", "GN101").stdout
+    assert "\nEvidence needed\n    val_loss.\n" in shown
+
+
+def test_explain_shows_rule_and_cause_of_one_name(program: Program) -> None:
+    shown = program("explain", "overfitting").stdout
+    assert shown.startswith("GN101 overfitting (error")
+    assert "\n\noverfitting (cause)\n" in shown
+
+
+@pytest.mark.parametrize("arguments", [["rules"], ["explain", "GN101"], ["explain", "learning-rate-too-high"]])
+def test_pages_fit_eighty_columns_where_there_is_no_terminal(program: Program, arguments: list[str]) -> None:
+    lines = program(*arguments).stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+
+
 def test_explain_takes_a_cause(program: Program) -> None:
     done = program("explain", "learning-rate-too-high")
     assert done.returncode == 0
     assert done.stdout.startswith("learning-rate-too-high (cause)\n")
-    assert "\nWhat speaks for it\n    LC101 " in done.stdout
+    assert "\nWhat speaks for it\n    - LC101 " in done.stdout
 
 
 def test_demo_shows_the_command_and_its_report(program: Program) -> None:

@@ -45,9 +45,10 @@ def _rule_page(rule: Rule, columns: int) -> Iterator[str]:
     yield from _wrapped(rule.doc, columns)
     yield from ("", "Evidence needed")
     yield from wrap(f"{words_for(rule.needs)}.", columns, indent=_INDENT)
-    if rule.optional:
-        used = f"Also used where the log has it: {words_for(rule.optional)}."
-        yield from wrap(used, columns, indent=_INDENT)
+    known = {PARAMETERS[name] for name in rule.needs}
+    further = [name for name in rule.optional if PARAMETERS[name] not in known]
+    if further:
+        yield from wrap(f"Also used where the log has it: {words_for(further)}.", columns, indent=_INDENT)
 
 
 def words_for(parameters: Sequence[str]) -> str:

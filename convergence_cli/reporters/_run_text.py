@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from convergence_cli.reporters._layout import Glyphs, cells, cut, cut_middle, pa
 from convergence_cli.reporters._sparkline import columns, on_log_scale, sparkline
 from convergence_cli.reporters._wording import (
     changes,
+    could_not_look,
     number,
     pairs,
     percent,
@@ -223,9 +223,8 @@ def _small_print(run: RunReport, page: Page) -> list[str]:
         for skip in run.skipped:
             lines += page.wrap(f"skipped {printable(skip.rule)}: {printable(skip.reason)}", "  ")
     elif run.skipped:
-        reasons = Counter(printable(skip.reason) for skip in run.skipped)
-        said = [f"{reason} ({count})" for reason, count in reasons.most_common()]
-        lines += page.wrap_items(said, "  ", 2, f"{plural(len(run.skipped), 'rule')} could not look: ")
+        lead = f"{plural(len(run.skipped), 'rule')} could not look: "
+        lines += page.wrap_items(could_not_look(run), "  ", 2, lead)
     shown = run.notes if page.full else run.notes[:SHOWN_NOTES]
     for note in shown:
         lines += page.wrap(f"note: {sentence(note)}", "  ")

@@ -108,6 +108,12 @@ def worst_first(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda item: (SEVERITY_RANK[item.severity], -item.confidence, item.rule))
 
 
+def could_not_look(run: RunReport) -> list[str]:
+    """Why rules could not look at ``run``, the commonest reason first, each with the number of rules."""
+    reasons = Counter(printable(skip.reason) for skip in run.skipped)
+    return [f"{reason} ({count})" for reason, count in reasons.most_common()]
+
+
 def plural(count: int, word: str) -> str:
     """``1 run``, ``2 runs``."""
     return f"{count:,} {word}{'' if count == 1 else 's'}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from convergence_cli.reporters import PLAIN, Look
@@ -40,6 +41,8 @@ def escaped(text: object) -> str:
 def _suite(title: str, run: RunReport, look: Look) -> Iterator[str]:
     found = worst_first(run.findings)
     judged = {item.rule for item in found} | {item.rule for item in run.skipped}
+    names = {rule.code: f"{rule.code} {rule.name}" for rule in look.rules}
+    times = Counter(item.rule for item in found)
     passed = [rule for rule in look.rules if rule.code not in judged]
     failures = sum(item.severity in look.failing for item in found)
     tests = len(found) + len(run.skipped) + len(passed)
@@ -47,11 +50,13 @@ def _suite(title: str, run: RunReport, look: Look) -> Iterator[str]:
     yield f'  <testsuite name="{escaped(title)}" {counts}>'
     path = escaped(run.path)
     for item in found:
-        yield f'    <testcase classname="{path}" name="{escaped(f"{item.rule} {item.name}")}">'
+        # Two cases of one name are one to many readers.
+        series = f" ({item.where.series or item.where.layer})" if times[item.rule] > 1 else ""
+        yield f'    <testcase classname="{path}" name="{escaped(f"{item.rule} {item.name}{series}")}">'
         yield _outcome(item, run, look)
         yield "    </testcase>"
     for skip in run.skipped:
-        yield f'    <testcase classname="{path}" name="{escaped(skip.rule)}">'
+        yield f'    <testcase classname="{path}" name="{escaped(names.get(skip.rule, skip.rule))}">'
         yield f'      <skipped message="{escaped(skip.reason)}"/>'
         yield "    </testcase>"
     for rule in passed:

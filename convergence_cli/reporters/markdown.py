@@ -6,8 +6,10 @@ import re
 from typing import TYPE_CHECKING
 
 from convergence_cli.reporters import PLAIN, Look
+from convergence_cli.reporters._layout import glyphs
 from convergence_cli.reporters._wording import (
     changes,
+    could_not_look,
     percent,
     place,
     plural,
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
 
     from convergence_cli.model import Report, RunReport
 
-_MARKUP = re.compile(r"([\\`*_{}\[\]()!|~$])")
+# An underscore between letters is no markup, and brackets escaped leave parentheses and "!" without meaning.
+_MARKUP = re.compile(r"([\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_]))")
 # GitHub links mentions and issues after it has decoded entities; an invisible space keeps them apart.
 _LINKED = {"@": "@&#8203;", "#": "#&#8203;"}
 
@@ -72,10 +75,12 @@ def _details(title: str, run: RunReport, look: Look) -> Iterator[str]:
             support = f" (from {escaped(', '.join(cause.supported_by))})" if cause.supported_by else ""
             name, explanation = escaped(cause.name), escaped(cause.explanation)
             yield f"- {percent(cause.probability)} {name}{support}: {explanation}"
+    arrow = glyphs(look).arrow
     if full and run.remedies:
         yield from ("", "**What to change**", "")
         for remedy in run.remedies:
-            change = "; ".join(changes(remedy)) or remedy.name
+            change = "; ".join(changes(remedy, arrow)) or remedy.name
             yield f"- **{escaped(change)}** for {escaped(remedy.addresses)}: {escaped(remedy.why)}"
     if full and run.skipped:
-        yield from ("", f"{plural(len(run.skipped), 'rule')} could not look.")
+        reasons = escaped(", ".join(could_not_look(run)))
+        yield from ("", f"{plural(len(run.skipped), 'rule')} could not look: {reasons}.")

@@ -136,6 +136,9 @@ def test_a_markdown_table_row_keeps_its_columns(texts: list[str]) -> None:
         ("<img>", "&lt;img&gt;"),
         ("@team", "@&#8203;team"),
         ("a\nb", "a b"),
+        ("val_loss rose (to 3)!", "val_loss rose (to 3)!"),
+        ("_it_ is __bold__", "\\_it\\_ is \\_\\_bold\\_\\_"),
+        ("![x](y)", "!\\[x\\](y)"),
         ("\x1b[m", "\\\\x1b\\[m"),
     ],
 )
@@ -180,6 +183,14 @@ def test_a_rule_that_was_asked_for_and_found_nothing_has_passed(diverging: RunRe
     assert case is not None
     assert len(case) == 0
     assert root.find("testsuite").get("failures") == "0"
+
+
+def test_junit_tells_rules_and_series_apart(diverging: RunReport, page: Any) -> None:
+    twice = tuple(replace(diverging.findings[1], where=Where(series=name)) for name in ("loss", "val_loss"))
+    run = replace(diverging, findings=twice, skipped=(Skipped("LC999", "needs gradients"),))
+    root = ET.fromstring(render(Report((run,)), "junit", Look(rules=(page,))))
+    names = [case.get("name") for case in root.iter("testcase")]
+    assert names == ["LC001 non-finite-loss (loss)", "LC001 non-finite-loss (val_loss)", "LC999 quiet-rule"]
 
 
 def test_sarif_names_the_place_and_quotes_the_page(diverging: RunReport, page: Any) -> None:

@@ -1,6 +1,7 @@
 """The options that several commands share, each described once."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import typer
 
@@ -18,6 +19,13 @@ Format = Annotated[
         "--format", "-f", metavar="FORMAT", help=f"{', '.join(FORMATS)}. Default: text.", rich_help_panel=_OUTPUT
     ),
 ]
+
+
+def own_format(formats: Sequence[str]) -> Any:
+    """The ``--format`` of a command that has formats of its own."""
+    return typer.Option("--format", "-f", metavar="|".join(formats), help="How to write it.", rich_help_panel=_OUTPUT)
+
+
 Output = Annotated[
     str | None,
     typer.Option(

@@ -4,8 +4,6 @@ import json
 from dataclasses import replace
 from typing import Annotated
 
-import typer
-
 from convergence_cli.cli import _options as options
 from convergence_cli.cli._answer import analyze, complain_of
 from convergence_cli.cli._output import write
@@ -21,7 +19,7 @@ _KEPT = ("name", "path", "format", "verdict")
 
 def command(
     runs: options.Runs,
-    format: Annotated[str, typer.Option("--format", "-f", metavar="|".join(FORMATS), help="How to write it.")] = "text",
+    format: Annotated[str, options.own_format(FORMATS)] = "text",
     output: options.Output = None,
     metric: options.Metric = None,
     pattern: options.Pattern = None,

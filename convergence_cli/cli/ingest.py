@@ -6,8 +6,6 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
-import typer
-
 from convergence_cli.cli import _options as options
 from convergence_cli.cli._answer import one_blas_thread
 from convergence_cli.cli._output import TextSink, complain, opened
@@ -25,7 +23,7 @@ _LONGEST_CELL = 32_000
 
 def command(
     run: options.Runs,
-    format: Annotated[str, typer.Option("--format", "-f", metavar="|".join(FORMATS), help="How to write it.")] = "csv",
+    format: Annotated[str, options.own_format(FORMATS)] = "csv",
     output: options.Output = None,
     metric: options.Metric = None,
     pattern: options.Pattern = None,

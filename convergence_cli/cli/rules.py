@@ -5,8 +5,6 @@ import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-import typer
-
 from convergence_cli.cli import _options as options
 from convergence_cli.cli._output import width, write
 from convergence_cli.errors import UsageError
@@ -19,7 +17,7 @@ _LEAST_SUMMARY = 30
 
 
 def command(
-    format: Annotated[str, typer.Option("--format", "-f", metavar="|".join(FORMATS), help="How to write it.")] = "text",
+    format: Annotated[str, options.own_format(FORMATS)] = "text",
     output: options.Output = None,
 ) -> int:
     """List the rules."""

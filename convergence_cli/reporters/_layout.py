@@ -114,14 +114,18 @@ def wrap(text: str, width: int, *, indent: str = "", limit: int | None = None, m
 
 
 def _words(text: str, room: int) -> list[str]:
-    """The words of ``text``; a per cent sign stays with its number where ``room`` columns hold both."""
+    """The words of ``text``; ``%`` and ``(3)`` stay with the word before where ``room`` columns hold both."""
     words: list[str] = []
     for word in text.split():
-        if words and word.startswith("%") and cells(words[-1]) + 1 + cells(word) <= room:
+        if words and _belongs_to_the_last(word) and cells(words[-1]) + 1 + cells(word) <= room:
             words[-1] = f"{words[-1]} {word}"
         else:
             words.append(word)
     return words
+
+
+def _belongs_to_the_last(word: str) -> bool:
+    return word.startswith("%") or (word.startswith("(") and word.rstrip(",;.")[1:-1].isdecimal() and ")" in word)
 
 
 def _shortened(text: str, room: int, more: str) -> str:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from convergence_cli.model import Report, RunReport
 
 _LEAST_NAME_SHARE = 0.3
+# Label and confidence, which every line of the table shows, and the spaces after them.
+_VERDICT_COLUMNS = 21
 
 
 def render(report: Report, look: Look = PLAIN) -> str:
@@ -63,14 +65,27 @@ def _table(runs: Sequence[tuple[str, RunReport]], page: Page) -> Iterator[str]:
     width, more = page.look.width, page.glyphs.more
     rows = [_table_row(run) for _, run in runs]
     beside = max(cells(head) + cells(", ".join(facts)) for head, facts in rows)
-    room = max(width - 2 - beside, int(width * _LEAST_NAME_SHARE))
-    names = [cut_middle(title, room, more) for title, _ in runs]
+    least = max(width - 2 - beside, int(width * _LEAST_NAME_SHARE))
+    names = _told_apart([title for title, _ in runs], least, width - 2 - _VERDICT_COLUMNS, more)
     wide = max(map(cells, names))
     for name, (head, facts), (_, run) in zip(names, rows, runs, strict=True):
         left = width - wide - 2
-        rest = cut(head + join_cut(facts, ", ", left - cells(head), more), left, more)
+        room = left - cells(head)
+        # That nothing was found may be left unsaid; a hint at more would be wrong.
+        said = facts[:1] if not run.findings and cells(", ".join(facts)) > room else facts
+        rest = cut(head + join_cut(said, ", ", room, more), left, more)
         label = run.verdict.label
         yield f"{name}{' ' * (wide - cells(name))}  " + rest.replace(label, page.paint(label, page.style(label)), 1)
+
+
+def _told_apart(titles: Sequence[str], least: int, most: int, more: str) -> list[str]:
+    """``titles`` cut to the fewest columns from ``least`` to ``most`` that keep them different; else to ``least``."""
+    different = len(set(titles))
+    for room in (*range(least, most, 4), most):
+        names = [cut_middle(title, room, more) for title in titles]
+        if len(set(names)) == different:
+            return names
+    return [cut_middle(title, least, more) for title in titles]
 
 
 def _table_row(run: RunReport) -> tuple[str, list[str]]:

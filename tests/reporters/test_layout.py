@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from convergence_cli.reporters._layout import cells, pack, wrap, wrap_items
 
 
-def test_a_per_cent_sign_stays_with_its_number() -> None:
+def test_a_per_cent_sign_or_a_count_stays_with_the_word_before() -> None:
     assert wrap("a fall of 97 % in all", 12) == ["a fall of", "97 % in all"]
     assert wrap("it fell 97 %) in", 12, limit=1) == ["it fell …"]
+    assert wrap("needs a rate (1), a loss (2)", 15) == ["needs a", "rate (1), a", "loss (2)"]
+    assert wrap("it fell (in 3 steps)", 11) == ["it fell (in", "3 steps)"]
     assert wrap("97 % % %", 3) == ["97", "% %", "%"]
 
 

@@ -73,3 +73,35 @@ def test_a_run_is_counted_in_what_its_log_counts(diverging: RunReport, counted_i
 def test_a_curve_that_ends_in_nan_says_so(diverging: RunReport, healthy: RunReport) -> None:
     assert any(line.strip().startswith("2.3 → 400, then not finite (") for line in lines_of(diverging))
     assert not any("not finite" in line for line in lines_of(healthy))
+
+
+def table_of(runs: tuple[RunReport, ...], **look: int) -> list[str]:
+    return render(Report(runs), "text", Look(**look)).split("\n\n")[0].splitlines()
+
+
+def test_names_that_differ_in_the_middle_stay_different_in_the_table(healthy: RunReport) -> None:
+    runs = tuple(
+        replace(healthy, name=f"runs/2026-01-{day:02}/version_0/metrics-of-training.csv", path=str(day))
+        for day in (1, 2)
+    )
+    lines = table_of(runs)
+    assert len({line.split()[0] for line in lines}) == 2
+    assert all(line.split()[1:4] == ["converging", "94", "%"] and len(line) <= 80 for line in lines)
+
+
+def test_a_table_line_without_findings_hints_at_none(healthy: RunReport, diverging: RunReport) -> None:
+    long = "x" * 40
+    runs = (replace(healthy, name=f"{long}1{long}"), replace(diverging, name=f"{long}2{long}"))
+    lines = [line.split("%  ")[1] for line in table_of(runs, width=64)]
+    assert lines == ["still-improving", "non-finite …"]
+
+
+def test_names_no_table_can_tell_apart_leave_room_for_the_verdict(healthy: RunReport) -> None:
+    runs = tuple(replace(healthy, name="x" * 80 + mark + "y" * 80, path=mark) for mark in "ab")
+    assert all(line.endswith("converging     94 %  still-improving, no findings") for line in table_of(runs))
+
+
+def test_runs_of_one_name_go_by_their_folders(healthy: RunReport) -> None:
+    runs = tuple(replace(healthy, name="log.csv", path=f"runs/{seed}/log.csv") for seed in ("a", "b"))
+    assert [line.split()[0] for line in table_of(runs)] == ["a/log.csv", "b/log.csv"]
+    assert table_of((healthy, healthy))[0].startswith("lenet.csv lenet  converging")

@@ -6,7 +6,15 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from convergence_cli.cli._output import carries_unicode, complain, progress, wants_color, width, write
+from convergence_cli.cli._output import (
+    carries_unicode,
+    complain,
+    progress,
+    wants_color,
+    width,
+    working_directory,
+    write,
+)
 from convergence_cli.errors import EXIT_FINDINGS, EXIT_NO_VERDICT, EXIT_OK
 from convergence_cli.model import SEVERITIES
 from convergence_cli.reporters import Look, render
@@ -85,16 +93,8 @@ def _look(settings: Settings, quiet: bool, verbose: bool) -> Look:
         detail=int(verbose) - int(quiet),
         rules=rules,
         failing=failing_severities(settings.fail_on),
-        base=_working_directory(),
+        base=working_directory(),
     )
-
-
-def _working_directory() -> str:
-    """The working directory, or nothing where it has been deleted."""
-    try:
-        return os.getcwd()
-    except OSError:
-        return ""
 
 
 def _color(settings: Settings) -> bool:

@@ -125,6 +125,14 @@ def width(stream: IO[str] | None) -> int:
         return DEFAULT_WIDTH
 
 
+def working_directory() -> str:
+    """The working directory, or nothing where it has been deleted."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""
+
+
 @contextmanager
 def progress(quiet: bool) -> Iterator[Callable[[str], None] | None]:
     """A function that shows what is being done, on a terminal and only when it takes long; or None."""

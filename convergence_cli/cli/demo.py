@@ -5,9 +5,10 @@ from pathlib import Path
 
 from convergence_cli.cli import _options as options
 from convergence_cli.cli._answer import analyze, answer
-from convergence_cli.cli._output import complain, say
+from convergence_cli.cli._output import complain, say, working_directory
 from convergence_cli.cli._settings import settings_from
 from convergence_cli.errors import EXIT_NO_VERDICT
+from convergence_cli.reporters._location import relative
 
 FOLDER = Path(__file__).parent.parent / "demo"
 _NOT_A_RUN = (".md", ".py")
@@ -34,6 +35,6 @@ def command(
 
 def bundled_runs() -> list[str]:
     """The runs in the package, shown from the working directory where they lie below it."""
-    here = Path.cwd()
+    here = working_directory()
     found = sorted(item for item in FOLDER.glob("[!._]*") if item.suffix not in _NOT_A_RUN)
-    return [str(item.relative_to(here) if item.is_relative_to(here) else item) for item in found]
+    return [relative(str(item), here) for item in found]

@@ -144,3 +144,30 @@ def test_escape_sequences_in_names_do_not_reach_the_terminal(program: Program, f
     for command in ("analyze", "classify", "ingest"):
         done = program(command, "a\x1b[2Jb.csv", "gone\x1b[2J.csv")
         assert not {"\x1b", "\x07"} & set(done.stdout + done.stderr)
+
+
+def test_places_in_the_working_directory_are_named_from_there(program: Program, folder: Path) -> None:
+    path = str(folder / "broken.csv")
+    sarif = json.loads(program("analyze", path, "--format", "sarif").stdout)
+    locations = [result["locations"][0]["physicalLocation"] for result in sarif["runs"][0]["results"]]
+    assert {location["artifactLocation"]["uri"] for location in locations} == {"broken.csv"}
+    run = json.loads(program("analyze", path, "--format", "json").stdout)["runs"][0]
+    assert run["path"] == path
+    assert {finding["where"]["file"] for finding in run["findings"]} <= {"broken.csv", None}
+    assert "::error file=broken.csv," in program("analyze", path, "--format", "github").stdout
+
+
+def test_a_working_directory_that_is_gone_is_no_bug(folder: Path) -> None:
+    gone = folder / "gone"
+    script = 'cd gone && rmdir ../gone && exec "$0" -m convergence_cli "$@"'
+    for arguments in (["analyze", str(folder / "healthy.csv"), "--isolated"], ["demo"]):
+        gone.mkdir()
+        done = subprocess.run(
+            ["sh", "-c", script, sys.executable, *arguments],
+            capture_output=True,
+            cwd=folder,
+            env=clean_environment(),
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr

@@ -81,12 +81,17 @@ def resolve(
 
 def find_table(run: str | None) -> tuple[Path, str, Mapping[str, Any]] | None:
     """The nearest settings file, its text and its table: upward from ``run``, then from here."""
-    starts = [Path.cwd()]
+    try:
+        here = Path.cwd()
+    except OSError:
+        # A working directory that has been deleted holds no settings.
+        return None
+    starts = [here]
     if run not in (None, "-"):
-        path = Path(str(run)).absolute()
+        path = here / str(run)
         folder = path if path.is_dir() else path.parent
         # Not in the run folder itself: a run that somebody sent must not choose what is reported of it.
-        if folder != Path.cwd():
+        if folder != here:
             starts.insert(0, folder.parent)
     for start in starts:
         for folder in (start, *start.parents):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convergence_cli.printable import counted
 from convergence_cli.readers._crc32c import crc32c, crc32c_rows, masked, masked_rows
 
 if TYPE_CHECKING:
@@ -86,9 +87,9 @@ def record_groups(source: Source) -> Iterator[list[Group]]:
     if tail or skip:
         source.notes.append("the last record is incomplete (still being written, or killed) and was left out")
     if oversized:
-        source.notes.append(f"left out {oversized:,} record(s) larger than {MAX_RECORD_BYTES:,} bytes")
+        source.notes.append(f"left out {counted(oversized, 'record')} larger than {MAX_RECORD_BYTES:,} bytes")
     if bad:
-        source.notes.append(f"left out {bad:,} record(s) whose checksum is wrong")
+        source.notes.append(f"left out {counted(bad, 'record')} with a wrong checksum")
 
 
 def _frames(data: bytes) -> tuple[IndexArray, IndexArray, int, bool]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from convergence_cli.errors import SourceError
 from convergence_cli.model import Run
+from convergence_cli.printable import counted
 from convergence_cli.readers._collect import Collector
 from convergence_cli.readers._guard import HEAD_BYTES, parse_json
 from convergence_cli.readers._json_document import document
@@ -136,7 +137,7 @@ def _place(columns: list[Column], axes: dict[int, FloatArray], collector: Collec
         elif column.size * _OTHER_CLOCK <= longest:
             step = axis[((at + 1) * longest) // column.size - 1]
             notes.append(
-                f"{column.name} has {column.size} value(s) to {longest} of the loss: "
+                f"{column.name} has {counted(column.size, 'value')} to {longest} of the loss: "
                 "they are taken as evenly spaced over the run"
             )
         else:

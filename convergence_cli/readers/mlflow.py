@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convergence_cli.model import Run
+from convergence_cli.printable import counted
 from convergence_cli.readers._collect import Collector
 from convergence_cli.readers._json_table import number
 
@@ -101,7 +102,7 @@ def _read_metric(source: Source, collector: Collector) -> list[str]:
     if rows > 1 and not steps_seen:
         notes.append("no steps were logged: points stand in the order of their timestamps")
     if bad:
-        notes.append(f"skipped {bad} line(s) that are not 'timestamp value step'")
+        notes.append(f"skipped {counted(bad, 'line')} of something other than 'timestamp value step'")
     if torn:
         notes.append("dropped a last line that was cut off")
     return notes

@@ -18,7 +18,7 @@ import numpy as np
 
 from convergence_cli.errors import SourceError
 from convergence_cli.model import Run
-from convergence_cli.printable import printable
+from convergence_cli.printable import counted, printable
 from convergence_cli.readers._collect import Collector
 from convergence_cli.readers._event import Field, Layout, hyperparameters, layout
 from convergence_cli.readers._guard import MAX_CONFIG_BYTES, ReadOptions, Source, parse_json
@@ -97,7 +97,7 @@ def read(sources: Sequence[Source], options: ReadOptions) -> list[Run]:
     restarted = [len(curve.restarts) for curve in curves if curve.restarts]
     if restarted:
         notes.append(
-            f"steps go back {max(restarted):,} time(s) in {len(restarted):,} series, as after a restart; "
+            f"steps go back {counted(max(restarted), 'time')} in {len(restarted):,} series, as after a restart; "
             "all points are kept, in the order of the log"
         )
     if not curves:
@@ -148,7 +148,7 @@ def _began(source: Source) -> float:
 def _oddities(points: _Points) -> list[str]:
     notes = []
     if points.foreign:
-        notes.append(f"left out {points.foreign:,} record(s) that are not TensorBoard events")
+        notes.append(f"left out {counted(points.foreign, 'record')} of something other than TensorBoard events")
     if points.long_names:
         notes.append(f"left out {points.long_names:,} series whose name is longer than {MAX_TAG:,} characters")
     return notes

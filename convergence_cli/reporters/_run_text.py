@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from convergence_cli.printable import printable
+from convergence_cli.printable import counted, printable
 from convergence_cli.reporters._layout import Glyphs, cells, cut, cut_middle, pack, wrap, wrap_items
 from convergence_cli.reporters._sparkline import columns, on_log_scale, sparkline
 from convergence_cli.reporters._wording import (
@@ -16,7 +16,6 @@ from convergence_cli.reporters._wording import (
     pairs,
     percent,
     place,
-    plural,
     sentence,
     unit,
     worst_first,
@@ -115,7 +114,7 @@ def _head(run: RunReport, title: str, page: Page) -> Iterator[str]:
     counted_in = unit(run)
     facts = [printable(run.format)]
     if summary.get("points") is not None:
-        facts.append(plural(summary["points"], "point"))
+        facts.append(counted(summary["points"], "point"))
     first, last = summary.get("first_step"), summary.get("last_step")
     if first is not None and last is not None:
         facts.append(f"{counted_in}s {number(first)}{page.glyphs.dash}{number(last)}")
@@ -223,12 +222,12 @@ def _small_print(run: RunReport, page: Page) -> list[str]:
         for skip in run.skipped:
             lines += page.wrap(f"skipped {printable(skip.rule)}: {printable(skip.reason)}", "  ")
     elif run.skipped:
-        lead = f"{plural(len(run.skipped), 'rule')} could not look: "
+        lead = f"{counted(len(run.skipped), 'rule')} could not look: "
         lines += page.wrap_items(could_not_look(run), "  ", 2, lead)
     shown = run.notes if page.full else run.notes[:SHOWN_NOTES]
     for note in shown:
         lines += page.wrap(f"note: {sentence(note)}", "  ")
     if len(run.notes) > len(shown):
         page.cut = True
-        lines.append(f"  {page.glyphs.more} {plural(len(run.notes) - len(shown), 'more note')}")
+        lines.append(f"  {page.glyphs.more} {counted(len(run.notes) - len(shown), 'more note')}")
     return lines

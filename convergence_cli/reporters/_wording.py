@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from convergence_cli.printable import printable
+from convergence_cli.printable import counted, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -114,15 +114,10 @@ def could_not_look(run: RunReport) -> list[str]:
     return [f"{reason} ({count})" for reason, count in reasons.most_common()]
 
 
-def plural(count: int, word: str) -> str:
-    """``1 run``, ``2 runs``."""
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
-
-
 def severities(runs: Iterable[RunReport]) -> str:
     """``2 errors, 1 note``, or ``no findings``."""
     found = [finding.severity for run in runs for finding in run.findings]
-    counts = [plural(found.count(name), name) for name in SEVERITY_RANK if name in found]
+    counts = [counted(found.count(name), name) for name in SEVERITY_RANK if name in found]
     return ", ".join(counts) or "no findings"
 
 
@@ -130,10 +125,10 @@ def totals(report: Report) -> str:
     """The whole report in one line."""
     labels = [run.verdict.label for run in report.runs]
     split = ", ".join(f"{labels.count(label)} {label}" for label in sorted(set(labels)))
-    unread = f"; {plural(len(report.errors), 'input')} not read" if report.errors else ""
+    unread = f"; {counted(len(report.errors), 'input')} not read" if report.errors else ""
     if not report.runs:
         return f"no verdict{unread}"
-    return f"{plural(len(labels), 'run')}: {split}; {severities(report.runs)}{unread}"
+    return f"{counted(len(labels), 'run')}: {split}; {severities(report.runs)}{unread}"
 
 
 def verdict_line(run: RunReport) -> str:

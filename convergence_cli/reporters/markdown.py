@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from convergence_cli.printable import counted
 from convergence_cli.reporters import PLAIN, Look
 from convergence_cli.reporters._layout import glyphs
 from convergence_cli.reporters._wording import (
@@ -12,7 +13,6 @@ from convergence_cli.reporters._wording import (
     could_not_look,
     percent,
     place,
-    plural,
     sentence,
     titles,
     totals,
@@ -83,4 +83,4 @@ def _details(title: str, run: RunReport, look: Look) -> Iterator[str]:
             yield f"- **{escaped(change)}** for {escaped(remedy.addresses)}: {escaped(remedy.why)}"
     if full and run.skipped:
         reasons = escaped(", ".join(could_not_look(run)))
-        yield from ("", f"{plural(len(run.skipped), 'rule')} could not look: {reasons}.")
+        yield from ("", f"{counted(len(run.skipped), 'rule')} could not look: {reasons}.")

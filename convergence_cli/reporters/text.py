@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from convergence_cli.printable import printable
+from convergence_cli.printable import counted, printable
 from convergence_cli.reporters import PLAIN, Look
 from convergence_cli.reporters._layout import UNICODE, cells, cut, cut_middle, glyphs, join_cut, painter
 from convergence_cli.reporters._run_text import Page, run_lines
-from convergence_cli.reporters._wording import percent, plural, sentence, severities, titles, totals
+from convergence_cli.reporters._wording import percent, sentence, severities, titles, totals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,7 +34,7 @@ def render(report: Report, look: Look = PLAIN) -> str:
     shown = [(title, run) for title, run in runs if _in_full(run, len(runs), look)]
     blocks.extend(list(run_lines(run, title, replace(page))) for title, run in shown)
     if len(shown) < len(runs):
-        unseen = plural(len(runs) - len(shown), "run")
+        unseen = counted(len(runs) - len(shown), "run")
         blocks.append(page.wrap(f"{unseen} without a warning or error: in full with --verbose", ""))
     if report.errors:
         blocks.append(list(_errors(report, page)))

@@ -108,7 +108,7 @@ def test_a_shorter_list_is_spread_over_the_run_with_a_note() -> None:
     np.testing.assert_array_equal(series(run, "val_loss").step, [24, 49, 74, 99])
     np.testing.assert_array_equal(series(run, "acc").step, range(99))
     assert len(run.notes) == 1
-    assert "val_loss has 4 value(s) to 100" in run.notes[0]
+    assert "val_loss has 4 values to 100" in run.notes[0]
 
 
 def test_a_batch_number_that_starts_again_at_equal_distances_is_counted_on() -> None:

@@ -69,7 +69,7 @@ def test_a_data_set_behind_the_step_is_passed_over() -> None:
 def test_torn_and_foreign_lines_are_dropped_with_a_note() -> None:
     run = read(source(f"{T0} 1.0 1\nhello world\n{T0} x 2\n{T0} 0.5 3\n" + "\n" * 3))
     np.testing.assert_array_equal(run.curves[0].step, [1, 3])
-    assert run.notes == ("skipped 2 line(s) that are not 'timestamp value step'",)
+    assert run.notes == ("skipped 2 lines of something other than 'timestamp value step'",)
     torn = read(source(f"{T0} 1.0 11\n{T0} 0.5 12\n{T0} 0.25 1"))
     np.testing.assert_array_equal(torn.curves[0].step, [11, 12])
     assert torn.notes == ("dropped a last line that was cut off",)

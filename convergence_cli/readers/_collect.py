@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from convergence_cli.model import FloatArray
 
 KEPT_POINTS = 1 << 16
-MAX_SERIES = 4096
+MAX_SERIES = 1000
 MAX_RESTARTS = 1000
 _EXTRAS = ("epoch", "time", "line")
 
@@ -100,7 +100,9 @@ class Collector:
     def _get(self, name: str) -> _Series | None:
         series = self._series.get(name)
         if series is None:
-            if len(self._series) >= MAX_SERIES:
+            # A run that logs a thousand layers first still has its loss read.
+            most = 2 * MAX_SERIES if "loss" in name.lower() else MAX_SERIES
+            if len(self._series) >= most:
                 if len(self.dropped) < MAX_SERIES:
                     self.dropped.add(name)
                 return None

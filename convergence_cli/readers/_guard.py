@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 HEAD_BYTES = 1 << 16
 BLOCK_BYTES = 4 << 20
 MAX_LINE_BYTES = 1 << 20
-MAX_DOCUMENT_BYTES = 256 << 20
-MAX_CONFIG_BYTES = 4 << 20
+# A parsed document takes up to fifteen times its bytes.
+MAX_DOCUMENT_BYTES = 32 << 20
+MAX_CONFIG_BYTES = 1 << 20
+# libyaml makes an event, a node and an object of every word.
+MAX_YAML_BYTES = 256 << 10
 MAX_YAML_DEPTH = 64
 _UTF16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 

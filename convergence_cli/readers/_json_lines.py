@@ -13,6 +13,7 @@ _BARE = (b"NaN", b"Infinity", b"-Infinity", b"nan", b"inf", b"-inf")
 # f-strings write nan and inf in lower case; a string is skipped whole, so that its text is left alone.
 _LENIENT = re.compile(rb'"(?:[^"\\]|\\.)*"|(?<![\w.])([-+]?(?:nan|inf(?:inity)?))(?![\w.])', re.IGNORECASE)
 _LONGEST_INTEGER = 300
+_MOST_BRACKETS = 10_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,6 +77,8 @@ def parse_line(line: bytes) -> Any:
         return orjson.loads(line)
     except orjson.JSONDecodeError:
         pass
+    if line.count(b"[") + line.count(b"{") > _MOST_BRACKETS:
+        raise ValueError("nested too deeply")
     import json
 
     try:

@@ -11,7 +11,7 @@ from typing import Any
 
 from convergence_cli.errors import SourceError
 from convergence_cli.printable import printable
-from convergence_cli.readers._guard import MAX_CONFIG_BYTES, Source, parse_json, parse_yaml
+from convergence_cli.readers._guard import MAX_CONFIG_BYTES, MAX_YAML_BYTES, Source, parse_json, parse_yaml
 from convergence_cli.readers._json_table import number
 
 MAX_KEYS = 500
@@ -152,7 +152,11 @@ def _accepted(key: str, value: Any) -> Any:
 
 def _optimizer(text: str) -> str | None:
     lowered = text.lower().rsplit(".", 1)[-1]
-    known = next((name for name in _OPTIMIZERS if name in lowered), None)
+    plain = re.sub(r"^(?:fused|deepspeedcpu)", "", lowered).strip("_0123456789")
+    known = next((name for name in _OPTIMIZERS if plain in (name, f"{name}optimizer")), None)
+    if known is None:
+        # "adamw_torch_fused" and "sgd_nesterov" name a build of the family; "dadaptadam" is another method.
+        known = next((name for name in _OPTIMIZERS if {name} & set(re.split(r"[^a-z]+", lowered))), None)
     return known or (lowered if lowered.isidentifier() else None)
 
 
@@ -208,7 +212,10 @@ def _is_plain_file(path: Path) -> bool:
 
 def _load(path: Path) -> Mapping[str, Any]:
     source = Source(path, str(path))
-    data = source.read_all(MAX_CONFIG_BYTES)
+    limit = MAX_CONFIG_BYTES if path.suffix == ".json" else MAX_YAML_BYTES
+    if source.size > limit:
+        raise ValueError(f"it is {source.size:,} bytes, more than the {limit:,} that settings may have")
+    data = source.read_all(limit)
     if not data.strip():
         return {}
     parsed = parse_json(source, data) if path.suffix == ".json" else parse_yaml(data)

@@ -112,3 +112,5 @@ def test_series_beyond_the_limit_are_named() -> None:
     collector.add_row({f"m{index}": 1.0 for index in range(MAX_SERIES + 2)}, 1)
     assert collector.dropped == {f"m{MAX_SERIES}", f"m{MAX_SERIES + 1}"}
     assert len(collector.curves()) == MAX_SERIES
+    collector.add_row({"val_loss": 1.0}, 1)
+    assert len(collector.curves()) == MAX_SERIES + 1

@@ -164,6 +164,12 @@ def test_hostile_documents_are_read_or_refused_in_a_sentence(data: bytes) -> Non
     assert all(np.isfinite(curve.step).all() for curve in run.curves)
 
 
+def test_a_document_too_big_to_parse_says_what_to_export() -> None:
+    with pytest.raises(SourceError, match="more than the 33,554,432") as caught:
+        read(b'{"loss": [' + b"0.5," * (8 << 20) + b"0.5]}")
+    assert "JSON lines" in caught.value.hint
+
+
 def test_every_prefix_of_a_document_is_refused() -> None:
     whole = json.dumps({"loss": [1.0, math.nan], "stats": [{"step": 1, "lr": 0.1}], "config": {"lr": 1}}).encode()
     for cut in range(len(whole)):

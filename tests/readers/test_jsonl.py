@@ -238,6 +238,13 @@ def test_every_prefix_of_a_log_is_read_or_refused() -> None:
             continue
 
 
+def test_a_line_nested_past_any_log_is_bad_and_the_rest_is_read() -> None:
+    deep = b"[" * 20_000 + b"]" * 20_000 + b"\n"
+    run = read(lines({"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0}) + deep * 3 + lines({"step": 3, "loss": 0.5}))
+    assert run.curves[0].value.tolist() == [2.0, 1.0, 0.5]
+    assert any("3 lines" in note for note in run.notes)
+
+
 _KEYS = st.sampled_from(
     ["step", "epoch", "iter", "mode", "loss", "value", "name", "config", "_timestamp", "data_time", "train_runtime"]
 )

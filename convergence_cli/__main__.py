@@ -16,8 +16,10 @@ PROGRAM = "ctroubleshoot"
 def main() -> int:
     """Run the command line in ``sys.argv`` and return its exit code (see ``errors``)."""
     arguments = sys.argv[1:]
-    if arguments[:1] == ["--version"]:
-        return _flushed(0, f"{PROGRAM} {__version__}\n")
+    if sys.stdout is None:
+        from convergence_cli.cli._closed import ClosedOutput
+
+        sys.stdout = ClosedOutput()
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")
     return _flushed(_run(arguments))
@@ -27,6 +29,9 @@ def _run(arguments: list[str]) -> int:
     from convergence_cli import errors
 
     try:
+        if arguments[:1] == ["--version"]:
+            sys.stdout.write(f"{PROGRAM} {__version__}\n")
+            return errors.EXIT_OK
         from convergence_cli.cli.app import run
 
         return run(arguments)
@@ -65,12 +70,10 @@ def _say(text: str) -> None:
         print(f"{PROGRAM}: " + "\n".join(lines).strip(), file=sys.stderr)  # noqa: T201
 
 
-def _flushed(code: int, text: str = "") -> int:
-    """``code``, once ``text`` and all before it are written; a reader that has gone away is no error."""
+def _flushed(code: int) -> int:
+    """``code``, once all is written; a reader that has gone away is no error."""
     try:
-        if sys.stdout is not None:
-            sys.stdout.write(text)
-            sys.stdout.flush()
+        sys.stdout.flush()
     except BrokenPipeError:
         _drop_output()
     except OSError as error:
@@ -84,9 +87,8 @@ def _flushed(code: int, text: str = "") -> int:
 
 def _drop_output() -> None:
     """Point stdout at nothing, so that the interpreter's last flush cannot fail."""
-    if sys.stdout is not None:
-        with open(os.devnull, "wb") as nothing:
-            os.dup2(nothing.fileno(), sys.stdout.fileno())
+    with open(os.devnull, "wb") as nothing:
+        os.dup2(nothing.fileno(), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

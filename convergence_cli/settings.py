@@ -2,7 +2,7 @@
 
 A settings file is the nearest ``ctroubleshoot.toml``, or ``pyproject.toml`` with a
 ``[tool.ctroubleshoot]`` table, upward from the run and then from the working directory.
-It can choose rules, metrics and presentation; it cannot name a file to write.
+It can choose rules, metrics and presentation; it cannot name a file to write, nor give a regular expression.
 """
 
 from __future__ import annotations
@@ -13,23 +13,24 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convergence_cli.errors import SettingsError
+from convergence_cli.errors import SettingsError, UsageError
 from convergence_cli.printable import printable
 from convergence_cli.selection import did_you_mean
+from convergence_cli.streams import STANDARD_INPUT, STANDARD_OUTPUT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 FORMATS = ("text", "concise", "json", "jsonl", "markdown", "sarif", "junit", "github", "gitlab")
 COLORS = ("auto", "always", "never")
 FAIL_ON = ("error", "warning", "note", "never")
 ENVIRONMENT_PREFIX = "CTROUBLESHOOT_"
 OWN_FILE, SHARED_FILE = "ctroubleshoot.toml", "pyproject.toml"
-STANDARD_OUTPUT = ("-", "/dev/stdout")
 MAX_FILE_BYTES = 1 << 20
 _CHOICES = {"format": FORMATS, "color": COLORS, "fail_on": FAIL_ON}
 _LISTS = ("select", "ignore", "extend_select")
-_FLAG_ONLY = ("output",)
+# What a file, found in a folder that somebody sent, must not choose: where to write, and what could run for ever.
+_NOT_IN_FILES = ("output", "pattern")
 _TRUTH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}
 
 
@@ -50,7 +51,7 @@ class Settings:
 
 
 KEYS = tuple(item.name for item in fields(Settings))
-_FILE_KEYS = tuple(key for key in KEYS if key not in _FLAG_ONLY)
+_FILE_KEYS = tuple(key for key in KEYS if key not in _NOT_IN_FILES)
 
 
 def resolve(
@@ -83,12 +84,12 @@ def find_table(run: str | None) -> tuple[Path, str, Mapping[str, Any]] | None:
     """The nearest settings file, its text and its table: upward from ``run``, then from here."""
     try:
         here = Path.cwd()
+        starts = [here]
     except OSError:
         # A working directory that has been deleted holds no settings.
-        return None
-    starts = [here]
-    if run not in (None, "-"):
-        path = here / str(run)
+        here, starts = Path("/"), []
+    if not (run is None or run in STANDARD_INPUT):
+        path = here / run
         folder = path if path.is_dir() else path.parent
         # Not in the run folder itself: a run that somebody sent must not choose what is reported of it.
         if folder != here:
@@ -156,7 +157,7 @@ def _from_file(path: Path, text: str, table: Mapping[str, Any]) -> dict[str, Any
     for written, value in table.items():
         key = written.replace("-", "_")
         place = f"{printable(path)}:{_line_of(text, written)}"
-        if key in _FLAG_ONLY:
+        if key in _NOT_IN_FILES:
             raise SettingsError(f"{place}: '{key}' cannot be set in a file.", f"Pass --{key} on the command line.")
         if key not in KEYS:
             raise SettingsError(
@@ -190,7 +191,7 @@ def _environment_values(environment: Mapping[str, str]) -> Iterator[tuple[str, A
         if key in _LISTS:
             value = [part.strip() for part in text.split(",") if part.strip()]
         elif key == "metrics":
-            value = dict(metric_pair(part, name) for part in text.split(",") if part.strip())
+            value = metric_pairs([part for part in text.split(",") if part.strip()], name)
         elif key == "exit_zero":
             value = _TRUTH.get(text.strip().lower(), text)
         yield key, _checked(key, value, name)
@@ -198,6 +199,19 @@ def _environment_values(environment: Mapping[str, str]) -> Iterator[tuple[str, A
 
 def _checked_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
     return {key: _checked(key, value, f"--{key.replace('_', '-')}") for key, value in flags.items()}
+
+
+def metric_pairs(texts: Sequence[str], place: str) -> dict[str, str]:
+    """Role to name, for each ``ROLE=NAME``. Raises ``UsageError`` where a role is given twice."""
+    named: dict[str, str] = {}
+    for role, name in (metric_pair(text, place) for text in texts):
+        if role in named:
+            raise UsageError(
+                f"{place}: {printable(role)} is given twice, as {printable(named[role])} and as {printable(name)}.",
+                "Name one series for each role.",
+            )
+        named[role] = name
+    return named
 
 
 def metric_pair(text: str, place: str) -> tuple[str, str]:
@@ -235,20 +249,10 @@ def _checked(key: str, value: Any, place: str) -> Any:
             f"{did_you_mean(value, choices)}Choose from: {', '.join(choices)}.",
         )
     if key == "pattern":
-        _check_pattern(value, place)
+        from convergence_cli.pattern import compiled
+
+        compiled(value, place)
     return None if key == "output" and value in STANDARD_OUTPUT else value
-
-
-def _check_pattern(value: str, place: str) -> None:
-    import re
-
-    try:
-        re.compile(value)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise SettingsError(
-            f"{place}: '{printable(value)}' is not a regular expression: {printable(error)}.",
-            "Use named groups, for example: (?P<step>\\d+) loss (?P<loss>\\S+)",
-        ) from error
 
 
 def _wrong(key: str, place: str, wanted: str) -> SettingsError:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from convergence_cli.errors import SettingsError
+from convergence_cli.cli._settings import settings_from
+from convergence_cli.errors import SettingsError, UsageError
 from convergence_cli.settings import Settings, find_table, metric_pair, resolve
 
 
@@ -93,10 +94,16 @@ def test_an_unknown_key_names_file_line_and_nearest(run: str) -> None:
     assert "Did you mean select?" in str(caught.value)
 
 
-def test_a_file_cannot_name_a_file_to_write(run: str) -> None:
-    (project(run) / "ctroubleshoot.toml").write_text('output = "/etc/passwd"\n')
-    with pytest.raises(SettingsError, match="'output' cannot be set in a file"):
+@pytest.mark.parametrize("key", ["output", "pattern"])
+def test_a_file_cannot_name_a_file_to_write_nor_give_a_regular_expression(run: str, key: str) -> None:
+    path = project(run) / "ctroubleshoot.toml"
+    path.write_text(f'{key} = "(?P<loss>x)"\n')
+    with pytest.raises(SettingsError, match=f"'{key}' cannot be set in a file"):
         settled(run)
+    with pytest.raises(SettingsError, match=f"'{key}' cannot be set in a file"):
+        resolve({}, config=str(path), environment={})
+    path.unlink()
+    assert getattr(settled(run, {f"CTROUBLESHOOT_{key.upper()}": "(?P<loss>x)"}), key) == "(?P<loss>x)"
 
 
 @pytest.mark.parametrize(
@@ -108,7 +115,6 @@ def test_a_file_cannot_name_a_file_to_write(run: str) -> None:
         ("select = [1]", "must be a list"),
         ('exit-zero = "yes"', "must be true or false"),
         ('metrics = ["a"]', "must be a table"),
-        ("pattern = '('", "not a regular expression"),
         ("select = [", "not valid TOML"),
     ],
 )
@@ -131,6 +137,20 @@ def test_a_named_file_without_settings_is_an_error(tmp_path: Path, name: str) ->
         (tmp_path / name).write_text("[project]\n")
     with pytest.raises(SettingsError):
         resolve({}, config=str(tmp_path / name), environment={})
+
+
+def test_a_role_given_twice_is_an_error(run: str) -> None:
+    with pytest.raises(UsageError, match="train_loss is given twice"):
+        settings_from(metric=["train_loss=a", "val_loss=c", "train_loss=b"])
+    with pytest.raises(UsageError, match="train_loss is given twice"):
+        settled(run, {"CTROUBLESHOOT_METRICS": "train_loss=a,train_loss=b"})
+
+
+def test_settings_above_the_run_hold_in_a_working_directory_that_is_gone(run: str) -> None:
+    (project(run) / "ctroubleshoot.toml").write_text('fail-on = "note"\n')
+    Path.cwd().rmdir()
+    assert settled(run).fail_on == "note"
+    assert settled("-").fail_on == "error"
 
 
 def test_a_fifo_under_the_name_of_settings_does_not_hang(run: str) -> None:

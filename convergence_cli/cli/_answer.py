@@ -17,6 +17,7 @@ from convergence_cli.cli._output import (
 )
 from convergence_cli.errors import EXIT_FINDINGS, EXIT_NO_VERDICT, EXIT_OK
 from convergence_cli.model import SEVERITIES
+from convergence_cli.printable import printable
 from convergence_cli.reporters import Look, render
 from convergence_cli.selection import select_rules
 
@@ -46,9 +47,19 @@ def one_blas_thread() -> None:
 
 def answer(report: Report, settings: Settings, *, quiet: bool = False, verbose: bool = False) -> int:
     """Write ``report`` as ``settings`` ask, say on stderr what could not be read, and give the exit code."""
-    write(render(report, settings.format, _look(settings, quiet, verbose)), settings.output)
-    complain_of(report)
+    write_report(render(report, settings.format, _look(settings, quiet, verbose)), report, settings.output)
+    if not (settings.format == "text" and settings.output is None and sys.stdout.isatty()):
+        # On a terminal the report has just said it.
+        complain_of(report)
     return exit_code(report, settings)
+
+
+def write_report(text: str, report: Report, path: str | None) -> None:
+    """``text`` to ``path`` or standard output; a file is left as it is where no run was read."""
+    if path is None or report.runs:
+        write(text, path)
+    else:
+        complain(f"{printable(path)} is left as it was: nothing was judged.")
 
 
 def complain_of(report: Report) -> None:

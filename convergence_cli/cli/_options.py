@@ -29,7 +29,11 @@ def own_format(formats: Sequence[str]) -> Any:
 Output = Annotated[
     str | None,
     typer.Option(
-        "--output", "-o", metavar="FILE", help="Write there, only on success and at once.", rich_help_panel=_OUTPUT
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="Write there, at once, and only if a run was judged.",
+        rich_help_panel=_OUTPUT,
     ),
 ]
 Color = Annotated[

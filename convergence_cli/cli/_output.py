@@ -27,13 +27,6 @@ class TextSink(Protocol):
         ...
 
 
-class _Nothing:
-    """Stands in for a stdout that was closed before the start."""
-
-    def write(self, text: str, /) -> int:
-        return len(text)
-
-
 @contextmanager
 def opened(path: str | None) -> Iterator[TextSink]:
     """Standard output, or ``path``: a new file that takes that name only once all is written.
@@ -43,9 +36,8 @@ def opened(path: str | None) -> Iterator[TextSink]:
     """
     if path is None:
         with _failing_in_words("Standard output"), suppress(BrokenPipeError):
-            yield sys.stdout if sys.stdout is not None else _Nothing()
-            if sys.stdout is not None:
-                sys.stdout.flush()
+            yield sys.stdout
+            sys.stdout.flush()
         return
     with _failing_in_words(printable(path)):
         target = os.path.realpath(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from convergence_cli.settings import Settings, metric_pair, resolve
+from convergence_cli.settings import Settings, metric_pairs, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ def settings_from(
         if key in given:
             given[key] = _split(given[key])
     if "metric" in given:
-        given["metrics"] = dict(metric_pair(item, "--metric") for item in given.pop("metric"))
+        given["metrics"] = metric_pairs(given.pop("metric"), "--metric")
     return resolve(given, run=run, config=config, isolated=isolated)
 
 

@@ -5,8 +5,7 @@ from dataclasses import replace
 from typing import Annotated
 
 from convergence_cli.cli import _options as options
-from convergence_cli.cli._answer import analyze, complain_of
-from convergence_cli.cli._output import write
+from convergence_cli.cli._answer import analyze, complain_of, write_report
 from convergence_cli.cli._settings import settings_from
 from convergence_cli.codec import to_data
 from convergence_cli.errors import EXIT_NO_VERDICT, EXIT_OK, UsageError
@@ -36,7 +35,7 @@ def command(
     # The verdict needs no rule.
     settings = replace(settings, select=(), extend_select=(), ignore=("ALL",))
     report = analyze(runs, settings, quiet=quiet)
-    write(_as_json(report) if format == "json" else _as_lines(report), settings.output)
+    write_report(_as_json(report) if format == "json" else _as_lines(report), report, settings.output)
     complain_of(report)
     return EXIT_NO_VERDICT if report.errors or not report.runs else EXIT_OK
 

@@ -14,9 +14,13 @@ from convergence_cli.codec import from_data
 from convergence_cli.errors import SourceError
 from convergence_cli.model import Report
 from convergence_cli.printable import printable
+from convergence_cli.streams import STANDARD_INPUT
 
 MAX_BYTES = 256 << 20
-HINT = "Write one with: ctroubleshoot analyze RUN --format json --output report.json"
+HINT = (
+    "Only --format json can be rendered again. Write it with:"
+    " ctroubleshoot analyze RUN --format json --output report.json"
+)
 
 
 def command(
@@ -51,7 +55,7 @@ def command(
 
 def load(path: str) -> Report:
     """The report in the JSON file ``path`` (``-``: standard input). Raises ``SourceError``."""
-    shown = "<stdin>" if path == "-" else printable(path)
+    shown = "<stdin>" if path in STANDARD_INPUT else printable(path)
     try:
         raw = _read(path)
         if len(raw) > MAX_BYTES:
@@ -61,12 +65,14 @@ def load(path: str) -> Report:
         message = f"{shown} cannot be read: {error.strerror or error}."
         raise SourceError(shown, message, "Check the path and its permissions.") from error
     except (ValueError, RecursionError) as error:
-        raise SourceError(shown, f"{shown} is not JSON: {printable(error)}.", HINT) from error
+        raise SourceError(shown, f"{shown} is not one JSON document: {printable(error)}.", HINT) from error
     return from_data(data, shown)
 
 
 def _read(path: str) -> bytes:
-    if path == "-":
+    if path in STANDARD_INPUT:
+        if sys.stdin is None:
+            raise SourceError("<stdin>", "Standard input is closed.", "Pipe a report into the command, or name a file.")
         return sys.stdin.buffer.read(MAX_BYTES + 1)
     with Path(path).open("rb") as handle:
         return handle.read(MAX_BYTES + 1)

@@ -14,12 +14,14 @@ from convergence_cli.errors import SourceError
 from convergence_cli.printable import counted, printable
 from convergence_cli.readers import best_reader, reader
 from convergence_cli.readers._guard import Source
+from convergence_cli.streams import STANDARD_INPUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from convergence_cli.readers import Reader
 
+_DESCRIPTORS = ("/dev/fd/", "/proc/self/fd/")
 MAX_DEPTH = 8
 MAX_FILES = 20_000
 SKIPPED_FOLDERS = frozenset(
@@ -62,12 +64,12 @@ class Found:
 
 
 def discover(path: str) -> Found:
-    """The runs at ``path`` (a file, a folder, or ``-`` for standard input).
+    """The runs at ``path`` (a file, a folder, or one of ``STANDARD_INPUT``).
 
     Raises ``SourceError`` where the path is missing or holds no log at all.
     """
-    if path == "-":
-        return Found((_single(Source.from_stream(sys.stdin.buffer)),), ())
+    if path in STANDARD_INPUT:
+        return Found((_single(_standard_input()),), ())
     where = Path(path)
     try:
         mode = where.stat().st_mode
@@ -76,7 +78,7 @@ def discover(path: str) -> Found:
         raise SourceError(path, f"{printable(path)} cannot be read: {printable(reason)}.", "Check the path.") from error
     if stat.S_ISDIR(mode):
         return _folder(where)
-    if stat.S_ISFIFO(mode) and str(where).startswith("/dev/fd/"):
+    if stat.S_ISFIFO(mode) and path.startswith(_DESCRIPTORS):
         with open(where, "rb") as stream:
             return Found((_single(Source.from_stream(stream, path)),), ())
     if not stat.S_ISREG(mode):
@@ -86,6 +88,17 @@ def discover(path: str) -> Found:
             "Point ctroubleshoot at a log file or a run folder.",
         )
     return Found((_single(Source(where, path)),), ())
+
+
+def _standard_input() -> Source:
+    shown = "<stdin>"
+    if sys.stdin is None:
+        raise SourceError(shown, "Standard input is closed.", "Pipe a log into the command, or name a file.")
+    try:
+        return Source.from_stream(sys.stdin.buffer, shown)
+    except OSError as error:
+        message = f"Standard input cannot be read: {error.strerror or error}."
+        raise SourceError(shown, message, "Save the log to a file and name that.") from error
 
 
 def _single(source: Source) -> Candidate:
@@ -107,10 +120,10 @@ def _single(source: Source) -> Candidate:
 
 
 def _folder(root: Path) -> Found:
-    files = list(_walk(root))
+    errors: list[SourceError] = []
+    files = list(_walk(root, errors))
     groups = _grouped(root, files)
     candidates: list[Candidate] = []
-    errors: list[SourceError] = []
     for folder, members in groups:
         try:
             found = _group_candidate(root, folder, members)
@@ -154,15 +167,20 @@ def _group_reader(member: Path) -> str:
     return "dvclive" if member.name.endswith(".tsv") else "mlflow"
 
 
-def _walk(root: Path) -> Iterator[Path]:
-    """Regular files below ``root``, no symlink followed, in a stable order."""
+def _walk(root: Path, errors: list[SourceError]) -> Iterator[Path]:
+    """Regular files below ``root``, no symlink followed, in a stable order; ``errors`` takes closed folders."""
     count = 0
     pending = [(root, 0)]
     while pending:
         folder, depth = pending.pop()
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-        except OSError:
+        except FileNotFoundError:
+            # Removed since its parent was listed.
+            continue
+        except OSError as error:
+            message = f"{printable(folder)} cannot be opened: {error.strerror or error}."
+            errors.append(SourceError(str(folder), message, "Check its permissions."))
             continue
         folders = []
         for entry in entries:

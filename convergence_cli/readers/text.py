@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from convergence_cli.errors import NoLossError, SettingsError
+from convergence_cli.errors import NoLossError
+from convergence_cli.pattern import Stopwatch, compiled
 from convergence_cli.printable import printable
 from convergence_cli.readers._guard import HEAD_BYTES
 from convergence_cli.readers._text_dialects import Table
@@ -107,11 +108,15 @@ def read(sources: Sequence[Source], options: ReadOptions) -> list[Run]:
 
     Raises NoLossError where no series is measured, SettingsError where the user's pattern is wrong.
     """
-    pattern = _compiled(options.pattern) if options.pattern is not None else None
-    return [run for source in sources for run in _read_one(source, pattern)]
+    pattern = compiled(options.pattern) if options.pattern is not None else None
+    return [
+        run
+        for source in sources
+        for run in _read_one(source, Stopwatch(pattern, source.shown) if pattern is not None else None)
+    ]
 
 
-def _read_one(source: Source, pattern: re.Pattern[str] | None) -> list[Run]:
+def _read_one(source: Source, pattern: Stopwatch | None) -> list[Run]:
     runs = Assembler(source.path.stem or source.shown, source.shown)
     log = LogReader(runs)
     before = len(source.notes)
@@ -137,7 +142,7 @@ def _read_one(source: Source, pattern: re.Pattern[str] | None) -> list[Run]:
     return found
 
 
-def _block(log: LogReader, block: bytes, pattern: re.Pattern[str] | None) -> bytes:
+def _block(log: LogReader, block: bytes, pattern: Stopwatch | None) -> bytes:
     """Read the whole lines of ``block``; what stands after the last line end is handed back."""
     cut = block.rfind(b"\n") + 1
     whole, tail = block[:cut], block[cut:]
@@ -155,7 +160,7 @@ def _block(log: LogReader, block: bytes, pattern: re.Pattern[str] | None) -> byt
     return tail
 
 
-def _feed(log: LogReader, line: str, pattern: re.Pattern[str] | None) -> None:
+def _feed(log: LogReader, line: str, pattern: Stopwatch | None) -> None:
     if pattern is None:
         log.feed(line)
         return
@@ -198,21 +203,7 @@ def _judged(run: Run, by_pattern: bool) -> bool:
     )
 
 
-def _compiled(text: str) -> re.Pattern[str]:
-    hint = r"Write for example 'step (?P<step>\d+) loss (?P<loss>\S+)'."
-    try:
-        pattern = re.compile(text)
-    except (re.error, RecursionError, OverflowError) as error:
-        position = getattr(error, "pos", None)
-        where = f" at position {position}" if position is not None else ""
-        reason = getattr(error, "msg", str(error))
-        raise SettingsError(f"The pattern is not a regular expression: {printable(reason)}{where}.", hint) from error
-    if not set(pattern.groupindex) - {"step", "epoch"}:
-        raise SettingsError("The pattern names no series: it has no named group but step and epoch.", hint)
-    return pattern
-
-
-def _by_pattern(pattern: re.Pattern[str], text: str) -> Record | None:
+def _by_pattern(pattern: Stopwatch, text: str) -> Record | None:
     match = pattern.search(text[:PATTERN_LINE])
     if match is None:
         return None

@@ -45,11 +45,13 @@ def test_0_where_the_finding_was_not_asked_for(program: Program, arguments: list
         (["analyze", "healthy.csv", "--select", "LC9"], "No rule has the code or name 'LC9'"),
         (["analyze", "healthy.csv", "--metric", "train_loss"], "ROLE=NAME"),
         (["analyze", "healthy.csv", "--pattern", "("], "regular expression"),
+        (["analyze", "healthy.csv", "--pattern", "(?P<loss>(a+)+)$"], "'(a+)' repeats"),
+        (["analyze", "healthy.csv", "-m", "train_loss=a", "-m", "train_loss=b"], "train_loss is given twice"),
         (["analyze", "healthy.csv", "--config", "missing.toml"], "missing.toml"),
         (["classify", "healthy.csv", "--format", "sarif"], "text, json"),
         (["explain", "LC01"], "Did you mean LC"),
         (["report", "missing.json"], "missing.json cannot be read"),
-        (["report", "healthy.csv"], "not JSON"),
+        (["report", "healthy.csv"], "Only --format json can be rendered again"),
     ],
 )
 def test_2_bad_usage(program: Program, arguments: list[str], said: str) -> None:

@@ -97,12 +97,80 @@ def test_a_reader_that_goes_away_is_no_error(folder: Path, arguments: list[str],
     assert (done.returncode, done.stderr) == (code, b"")
 
 
-def test_standard_output_that_is_closed_from_the_start_is_no_bug(folder: Path) -> None:
-    command = f"{sys.executable} -m convergence_cli classify healthy.csv >&-"
-    done = subprocess.run(
-        command, shell=True, stderr=subprocess.PIPE, cwd=folder, env=clean_environment(), check=False, timeout=60
+def shell(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
+    """``text`` in a shell, where ``ct`` is the program."""
+    return subprocess.run(
+        ["sh", "-c", f'ct() {{ "{sys.executable}" -m convergence_cli "$@"; }}; {text}'],
+        capture_output=True, text=True, cwd=folder, env=clean_environment(), check=False, timeout=60,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "analyze healthy.csv",
+        "classify healthy.csv",
+        "ingest healthy.csv",
+        "rules",
+        "--help",
+        "rules --help",
+        "--version",
+    ],
+)
+def test_an_answer_for_a_standard_output_that_is_closed_is_not_lost_in_silence(folder: Path, arguments: str) -> None:
+    done = shell(folder, f"ct {arguments} >&-")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "Standard output is closed" in done.stderr
+
+
+def test_a_closed_standard_output_does_not_matter_to_an_answer_for_a_file(folder: Path) -> None:
+    assert shell(folder, "ct classify healthy.csv --output out.txt >&-").returncode == 0
+    assert (folder / "out.txt").read_text().startswith("healthy.csv\tconverging")
+
+
+@pytest.mark.parametrize("command", ["analyze", "classify", "ingest", "report"])
+def test_standard_input_that_is_closed_is_no_verdict(folder: Path, command: str) -> None:
+    done = shell(folder, f"ct {command} - <&-")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "Standard input is closed" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"])
+def test_standard_input_has_several_names(folder: Path, name: str) -> None:
+    if not os.path.exists(name) and name != "-":
+        pytest.skip("no such device here")
+    for feed in ("cat healthy.csv | ", "< healthy.csv "):
+        assert shell(folder, f"{feed} ct classify {name}").stdout.startswith("<stdin>\tconverging")
+    shell(folder, "ct analyze healthy.csv --format json --output saved.json")
+    assert shell(folder, f"cat saved.json | ct report {name} --format concise").stdout.startswith(
+        "healthy.csv: VERDICT"
     )
-    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("command", ["analyze", "classify", "ingest"])
+def test_where_nothing_was_judged_the_file_stays_as_it_was(program: Program, folder: Path, command: str) -> None:
+    (folder / "old.txt").write_text("old")
+    for name in ("old.txt", "new.txt"):
+        assert program(command, "missing.csv", "--output", name).returncode == 2
+    assert (folder / "old.txt").read_text() == "old"
+    assert not (folder / "new.txt").exists()
+    assert program(command, "missing.csv", "healthy.csv", "--output", "old.txt").returncode == 2
+    assert (folder / "old.txt").read_text() != "old"
+
+
+def test_a_saved_report_in_lines_cannot_be_rendered_and_is_told_so(program: Program) -> None:
+    saved = program("analyze", "healthy.csv", "--format", "jsonl").stdout
+    done = program("report", "-", stdin=saved.encode())
+    assert done.returncode == 2
+    assert "Only --format json can be rendered again" in done.stderr
+
+
+def test_a_pattern_in_a_settings_file_is_refused(program: Program, folder: Path) -> None:
+    (folder / "ctroubleshoot.toml").write_text('pattern = "(?P<loss>(a+)+)$"\n')
+    done = program("analyze", "healthy.csv")
+    assert done.returncode == 2
+    assert "'pattern' cannot be set in a file" in done.stderr
+    assert "--pattern on the command line" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -160,7 +228,14 @@ def test_places_in_the_working_directory_are_named_from_there(program: Program, 
 def test_a_working_directory_that_is_gone_is_no_bug(folder: Path) -> None:
     gone = folder / "gone"
     script = 'cd gone && rmdir ../gone && exec "$0" -m convergence_cli "$@"'
-    for arguments in (["analyze", str(folder / "healthy.csv"), "--isolated"], ["demo"]):
+    path, out = str(folder / "healthy.csv"), str(folder / "out")
+    for arguments in (
+        ["analyze", path, "--isolated"],
+        ["classify", path],
+        ["analyze", path, "--format", "sarif", "--output", out],
+        ["ingest", path, "--output", out],
+        ["demo"],
+    ):
         gone.mkdir()
         done = subprocess.run(
             ["sh", "-c", script, sys.executable, *arguments],

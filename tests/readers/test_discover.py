@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -183,6 +186,31 @@ def test_a_file_without_permission_is_named(tmp_path: Path) -> None:
     path = _write(tmp_path / "metrics.csv")
     path.chmod(0)
     assert "metrics.csv" in _only_error(path)
+
+
+def test_a_folder_without_permission_is_named(request: pytest.FixtureRequest) -> None:
+    # Not in tmp_path, which is closed to the user without rights that root becomes here.
+    root = Path(tempfile.mkdtemp())
+    request.addfinalizer(lambda: shutil.rmtree(root))
+    root.chmod(0o755)
+    _write(root / "open" / "metrics.csv")
+    _write(root / "shut" / "metrics.csv")
+    (root / "shut").chmod(0)
+    as_nobody: list[str] = []
+    if os.geteuid() == 0:
+        setpriv = shutil.which("setpriv")
+        as_nobody = [str(setpriv), "--reuid=65534", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"]
+        able = [*as_nobody, sys.executable, "-c", "import convergence_cli"]
+        if setpriv is None or subprocess.run(able, capture_output=True, check=False).returncode:
+            pytest.skip("root reads everything")
+    command = [*as_nobody, sys.executable, "-m", "convergence_cli", "analyze", str(root), "--format", "json"]
+    done = subprocess.run(command, capture_output=True, check=False, timeout=60)
+    report = json.loads(done.stdout)
+    (root / "shut").chmod(0o755)
+    assert done.returncode == 2
+    assert [run["name"] for run in report["runs"]] == ["open/metrics.csv"]
+    (error,) = report["errors"]
+    assert error["message"] == f"{root}/shut cannot be opened: Permission denied."
 
 
 def test_an_empty_folder(tmp_path: Path) -> None:

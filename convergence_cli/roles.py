@@ -178,8 +178,8 @@ def direction_of(name: str) -> Direction:
 def assign_roles(run: Run, overrides: Mapping[str, str] | None = None) -> Run:
     """``run`` with a role on every series that has one; a sum of component losses is added where needed.
 
-    ``overrides`` maps a role to the logged name that shall play it; a name that is not there is a
-    ``UsageError`` that lists what is.
+    ``overrides`` maps a role to the logged name that shall play it, and no other; a name that is not there,
+    or is given for two roles, is a ``UsageError`` that lists what there is.
     """
     overrides = overrides or {}
     _check(run, overrides)
@@ -188,6 +188,8 @@ def assign_roles(run: Run, overrides: Mapping[str, str] | None = None) -> Run:
     notes: list[str] = []
     chosen.update(_losses(curves, notes))
     chosen.update(_others(curves))
+    named = set(overrides.values())
+    chosen = {role: curve for role, curve in chosen.items() if curve.name not in named}
     for role, name in overrides.items():
         chosen[role] = next(curve for curve in curves if curve.name == name)
     by_name = {curve.name: role for role, curve in chosen.items()}
@@ -206,6 +208,11 @@ def _check(run: Run, overrides: Mapping[str, str]) -> None:
             raise UsageError(
                 f"{printable(run.path)} has no series {printable(name)!r} to read as {role}.",
                 f"It has: {shown}.",
+            )
+        others = [other for other, taken in overrides.items() if taken == name and other != role]
+        if others:
+            raise UsageError(
+                f"{printable(name)!r} is to be read as {role} and as {others[0]}.", "Name one role for each series."
             )
 
 

@@ -275,6 +275,22 @@ def test_one_series_keeps_one_role_and_one_role_one_series() -> None:
     assert {c.name: c.role for c in run.curves}["loss"] == "val_loss"
 
 
+def test_a_series_named_by_hand_plays_no_other_role() -> None:
+    run = assign_roles(_run("loss", "val_loss", "grad_norm"), {"train_loss": "grad_norm"})
+    assert {curve.name: curve.role for curve in run.curves} == {
+        "loss": None,
+        "val_loss": "val_loss",
+        "grad_norm": "train_loss",
+    }
+    swapped = assign_roles(_run("loss", "val_loss"), {"train_loss": "val_loss", "val_loss": "loss"})
+    assert {curve.name: curve.role for curve in swapped.curves} == {"loss": "val_loss", "val_loss": "train_loss"}
+
+
+def test_a_series_named_for_two_roles_is_an_error() -> None:
+    with pytest.raises(UsageError, match="'loss' is to be read as train_loss and as val_loss"):
+        assign_roles(_run("loss"), {"train_loss": "loss", "val_loss": "loss"})
+
+
 def test_an_override_of_an_unknown_role_lists_the_roles() -> None:
     with pytest.raises(UsageError, match="no role 'trainloss'") as caught:
         assign_roles(_run("loss"), {"trainloss": "loss"})

@@ -101,6 +101,15 @@ def test_a_metric_can_be_named(program: Program, folder: Path) -> None:
     assert "train_loss=wobble" in done.stdout
 
 
+def test_a_metric_that_has_a_role_of_its_own_can_be_named(program: Program, folder: Path) -> None:
+    lines = (folder / "broken.csv").read_text().replace("train_loss", "grad_norm,train_loss").splitlines()
+    (folder / "two.csv").write_text("\n".join([lines[0], *(f"{line},1.0" for line in lines[1:]), ""]))
+    done = program("analyze", "two.csv", "--metric", "train_loss=grad_norm", "--format", "json")
+    (run,) = json.loads(done.stdout)["runs"]
+    assert (done.returncode, run["summary"]["series"]) == (1, {"train_loss": "grad_norm"})
+    assert run["verdict"]["state"] == "non-finite"
+
+
 def test_settings_come_from_the_folder_of_the_run(program: Program, folder: Path) -> None:
     (folder / "ctroubleshoot.toml").write_text('fail-on = "never"\n')
     assert program("analyze", "broken.csv").returncode == 0

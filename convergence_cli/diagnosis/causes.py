@@ -51,7 +51,7 @@ CAUSES = (
         },
         {"LR101:low": 0.1, "LR102:never": 0.02},
         (_RATE, _NORMS),
-        {"rate-high": 2.0, "rate-low": 0.3},
+        {"rate-high": 2.0, "rate-low": 0.3, "converging": 0.3},
     ),
     CauseModel(
         "learning-rate-too-low",
@@ -66,7 +66,7 @@ CAUSES = (
         },
         {"LR101:high": 0.05, "LC106": 0.3, "GR002:zero": 0.3},
         ("repeat 200 steps at ten times the learning rate: the loss should begin to fall", _TENSORS),
-        {"rate-high": 0.2, "rate-low": 1.6},
+        {"rate-high": 0.2, "rate-low": 1.6, "converging": 0.3},
     ),
     CauseModel(
         "exploding-gradient",
@@ -106,7 +106,14 @@ CAUSES = (
     CauseModel(
         "numerical-overflow",
         "Values leave the range of the number format (float16, log of zero, division by zero).",
-        {"LC001:later": 0.35, "LC001:from-start": 0.3, "LC002": 0.5, "GR004": 0.4, "GR005": 0.9},
+        {
+            "LC001:later": 0.35,
+            "LC001:from-start": 0.3,
+            "LC001:validation": 0.3,
+            "LC002": 0.5,
+            "GR004": 0.4,
+            "GR005": 0.9,
+        },
         {"LR101:high": 0.6},
         ("repeat in bfloat16 or float32: the NaN should be gone", "log the loss scale"),
     ),

@@ -174,8 +174,9 @@ def _overfitting(evidence: Evidence) -> list[Proposal]:
     if present is not None and present >= LARGEST_DECAY:
         return [*_resume(evidence), stop]
     value = 0.01 if present is None else rounded(min(present * 3, LARGEST_DECAY), 6)
-    basis = "none is known of" if present is None else f"it is {present:g} now"
-    basis = f"Validation rises while training falls; {basis}, three times or 0.01 is the next step."
+    basis = "No weight decay is known of; 0.01 is the common first value."
+    if present is not None:
+        basis = f"The weight decay is {present:g} now; three times that is the next step."
     regularise: Proposal = ("raise-weight-decay", {"weight_decay": value}, basis, None)
     return [*_resume(evidence), stop, regularise]
 

@@ -54,14 +54,15 @@ def known_rate(evidence: Evidence) -> tuple[float, str] | None:
 
 
 def contexts_of(evidence: Evidence) -> frozenset[str]:
-    """What is known of the run beside its findings: ``rate-high`` or ``rate-low`` for its optimizer."""
+    """What is known of the run beside its findings: ``converging``; ``rate-high`` or ``rate-low`` for its optimizer."""
     known = known_rate(evidence)
     ceiling = CEILINGS.get(str(evidence.config.get("optimizer", "")).lower())
-    if known is None or ceiling is None:
-        return frozenset()
-    if known[0] >= ceiling / 2:
-        return frozenset({"rate-high"})
-    return frozenset({"rate-low"}) if known[0] <= ceiling / 300 else frozenset()
+    found = {"converging"} if evidence.verdict.label == "converging" else set()
+    if known is not None and ceiling is not None and known[0] >= ceiling / 2:
+        found.add("rate-high")
+    elif known is not None and ceiling is not None and known[0] <= ceiling / 300:
+        found.add("rate-low")
+    return frozenset(found)
 
 
 def grows_trees(evidence: Evidence) -> bool:
@@ -102,10 +103,10 @@ def _lower(evidence: Evidence, rate: float, source: str) -> tuple[float, str]:
                 f"{loss.shape.best_step:g}) was {reached:.3g}.",
             )
     until = min(loss.shape.best_step, verdict.since_step)
+    then = f"and is NaN from step {verdict.since_step:g} on" if verdict.state == "non-finite" else "then rose"
     return (
         rounded(rate / MARGIN),
-        f"{loss.name} fell at {rate:.3g} ({source}) until step {until:g}, "
-        f"then {'was NaN' if verdict.state == 'non-finite' else 'rose'}: a third leaves a margin to the edge.",
+        f"{loss.name} fell at {rate:.3g} ({source}) until step {until:g}, {then}: a third leaves a margin to the edge.",
     )
 
 
@@ -175,6 +176,8 @@ def early_stopping_patience(evidence: Evidence) -> tuple[int, str]:
     best = int(np.argmin(np.abs(val.shape.view.step - gap.best_step)))
     slope = (float(y[0]) - gap.best) / max(best, 1)
     wait = 3 + (min(math.ceil(2 * gap.noise / slope), 17) if slope > 0 else 2)
+    if wait <= 4:
+        return wait, f"{val.name} falls faster than its noise ({gap.noise:.2g}) hides: {wait} evaluations are enough."
     return (
         wait,
         f"The noise of {val.name} ({gap.noise:.2g}) outweighs its slope for "
@@ -187,7 +190,10 @@ def epochs_for_twice(evidence: Evidence) -> tuple[str, int, str] | None:
     loss, law = evidence.loss, evidence.power_law
     if loss is None or law is None:
         return None
-    why = f"A power law fitted to {loss.name} expects {law.doubled:.4g} at twice the length, from {loss.shape.end:.4g}."
+    why = (
+        f"A curve fitted to {loss.name} (power law, or exponential with a floor) expects {law.doubled:.4g} at twice "
+        f"the length, from {loss.shape.end:.4g}."
+    )
     if axis_of(evidence.run) == "epoch" or grows_trees(evidence):
         return "epochs", 2 * (int(loss.curve.step[-1]) + (1 if loss.curve.step[0] == 0 else 0)), why
     epochs = configured(evidence, "epochs")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convergence_cli.features.robust import median
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 COMMON_CLASSES = (2, 3, 4, 5, 10, 20, 100, 200, 365, 1000, 21841)
 # Relative distance from ln(C) within which a flat loss counts as sitting on it.
 NEAR = 0.01
-MOST_DROP = 0.2
+MOST_DROP = 0.1
 RESTING_SHARE = 0.6
 MIN_POINTS = 4
 SOLVED = 0.9
@@ -52,12 +54,12 @@ def chance_of(shape: Shape, val: Shape | None, accuracy: Shape | None, config: M
     if accuracy is not None:
         last = accuracy.end
         full = 100.0 if float(accuracy.view.high.max()) > 1.5 else 1.0
-        solved = min(accuracy.start, accuracy.end) >= SOLVED * full
+        solved = min(median(accuracy.view.mean[:3]), accuracy.end) >= SOLVED * full
     for one in (shape, val):
         if one is None or len(one.view) < MIN_POINTS:
             continue
         classes = min(counts, key=lambda count: abs(one.end - math.log(count)))
-        little = one is shape or max(shape.relative_drop, one.relative_drop) < MOST_DROP / 2
+        little = one is shape or max(shape.relative_drop, one.relative_drop) < MOST_DROP
         if little and _rests(one, math.log(classes), stated is not None):
             return Chance(classes, math.log(classes), stated is not None, True, one is not shape, solved, last)
     return Chance(None, None, stated is not None, False, False, solved, last)
@@ -74,10 +76,13 @@ def _stated_classes(config: Mapping[str, Any]) -> int | None:
 def _rests(shape: Shape, level: float, known: bool) -> bool:
     """Whether the loss ends on ``level`` and has stayed there over its later half, never below."""
     half = shape.smooth[len(shape.smooth) // 2 :]
-    resting = float((np.abs(half - level) <= 2 * NEAR * level).mean()) >= RESTING_SHARE
+    band = 2 * NEAR if known else 1.5 * NEAR
+    resting = float((np.abs(half - level) <= band * level).mean()) >= RESTING_SHARE
     if not resting or abs(shape.end - level) > NEAR * level or shape.best < (1 - NEAR) * level:
         return False
-    # A flat loss may rest on ln(C) by coincidence, once it has fallen far.
-    at_once = abs(shape.body_drop) < 2 * NEAR and shape.relative_drop < 2 * MOST_DROP
-    near_first = float(shape.view.mean[:3].min()) < (1 + MOST_DROP) * level
-    return known or at_once or near_first or shape.relative_drop < MOST_DROP
+    if known:
+        return True
+    # A loss may come to rest on some ln(C) by coincidence: it must have been there early, after a small fall.
+    y = shape.view.mean
+    early = abs(median(y[len(y) // 4 : max(len(y) // 2, len(y) // 4 + 1)]) - level) <= 1.5 * NEAR * level
+    return early and shape.relative_drop < MOST_DROP

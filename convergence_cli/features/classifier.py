@@ -29,16 +29,23 @@ RISING_Z = 3.0
 RISE_SHARE = 0.15
 # A loss this many times its best has left it, however large the first drop was.
 RISE_FACTOR = 3.0
+# A rise of less than this share of the loss is none, however sure.
+SMALL_RISE = 0.05
 # Rise of validation above its best, as a share of the best, over the last evaluations (runmedic's 5 %, with
 # noise and persistence asked for beside it).
 VAL_RISE = 0.06
 VAL_RISE_OF_DROP = 0.04
 RISING_TREND_Z = 4.0
+# Fall of training since the best evaluation from which it 'goes on falling'.
+TRAIN_FALL = 0.04
 # Drop below which a loss counts as not having moved (runmedic's 2 %).
 MOVED = 0.02
 # A loss that falls by less than this, all of it within its first tenth, may only have washed out its start.
 SMALL_DROP = 0.15
 DEAD_DROP = 0.1
+BLOWN_UP = 2.0
+# A fall of this share within the first logged points is no washing out of the start.
+MOST_OF_IT = 0.5
 MOVED_Z = 4.0
 # Where noise would hide a drop of this share, a loss that seems flat may not be.
 UNSEEN = 0.1
@@ -48,6 +55,7 @@ SURE_Z = 4.0
 TREND_Z = 3.0
 LEVELLED_Z = 20.0
 CLEARLY_FALLING_Z = 5.0
+SEEN_Z = 3.0
 LEVELLED_SHARE = 0.65
 MIN_POINTS = 4
 
@@ -125,12 +133,14 @@ def diverging_of(shape: Shape) -> float:
     else:
         back = over(shape.rise / shape.scale, RISE_SHARE)
         surely = max(surely, over(max(shape.fall_z, 0.0), RISING_Z))
-    small = over(shape.rise / shape.scale, 0.05)
+    small = over(shape.rise / shape.scale, SMALL_RISE)
     return max(back * surely * small, jump, 0.85 if shape.never_below else 0.0)
 
 
 def _runaway(shape: Shape) -> float:
     """Membership of: the last few points run away from all that came before."""
+    if shape.tail_falls or shape.last - shape.best < SMALL_RISE * shape.scale:
+        return 0.3 if shape.tail_jump else 0.0
     far = shape.last > shape.start + 2 * max(shape.drop, 0.5 * shape.scale)
     jump = {0: 0.0, 1: 0.55 if far else 0.3}.get(shape.tail_jump, 0.9)
     climb = {0: 0.0, 1: 0.0, 2: 0.85 if far else 0.6}.get(shape.climbing, 0.85)
@@ -147,7 +157,7 @@ def overfitting_of(gap: Gap) -> float:
     if gap.train_fall is None:
         training = 0.6
     else:
-        training = over(max(gap.train_fall, 0.0), 0.02, 2.0) if gap.train_fall < 0.05 else 1.0
+        training = over(max(gap.train_fall, 0.0), TRAIN_FALL, 3.0) if gap.train_fall < 2 * TRAIN_FALL else 1.0
     if gap.steady >= 3 and gap.rise_share >= 0.1:
         # With a handful of evaluations the noise cannot be measured; an unbroken rise has odds of its own.
         surely = max(surely, 0.75)
@@ -163,16 +173,26 @@ def improved_of(shape: Shape, chance: Chance) -> float:
     reachable = math.sqrt(n * (n - 1) / 2 * 9 / (2 * n + 5)) if n > 1 else 1.0
     trend = over(-shape.fall_z, min(TREND_Z, 0.8 * reachable))
     sure = max(over(shape.drop_z, MOVED_Z, 2.5), trend)
-    moved = over(max(shape.relative_drop, 0.0), MOVED, 3.0) * sure
+    fall = shape.relative_drop
+    if shape.peak < BLOWN_UP * abs(shape.first):
+        # The first points are few and noisy; the first third is neither, unless the loss blew up in it.
+        fall = max(fall, shape.third_drop)
+    at_once = (shape.first - shape.end) / max(abs(shape.first), 1e-300)
+    if at_once > MOST_OF_IT:
+        fall = at_once
+    moved = over(max(fall, 0.0), MOVED, 3.0) * sure
     if chance.at_chance:
         # The first steps only wash out the initialisation: what counts is what came after them.
         return min(moved, 0.15)
-    if shape.relative_drop < SMALL_DROP and shape.points >= 20 and (shape.body_drop < 0.01 or shape.body_z > -2.5):
-        moved = min(moved, 0.3 + 0.4 * max(shape.relative_drop - MOVED, 0.0) / (SMALL_DROP - MOVED))
-    if shape.resting and shape.relative_drop < DEAD_DROP and abs(shape.late_z) < RISING_Z:
+    if fall < SMALL_DROP and shape.points >= 20 and (shape.body_drop < 0.01 or shape.body_z > -2.5):
+        moved = min(moved, 0.3 + 0.4 * max(fall - MOVED, 0.0) / (SMALL_DROP - MOVED))
+    if shape.resting and fall < DEAD_DROP and abs(shape.late_z) < RISING_Z:
         # A constant output has no batch noise; a model that learns has.
         moved = min(moved, 0.3)
-    if shape.relative_drop > MOVED / 2 and shape.fall_z < -CLEARLY_FALLING_Z:
+    if shape.third_drop > 0.75 * MOVED and shape.third_z > SEEN_Z:
+        # A fall that can be told from noise, though not for certain: no ground to call it flat.
+        moved = max(moved, 0.48)
+    if fall > MOVED / 2 and shape.fall_z < -CLEARLY_FALLING_Z:
         # It creeps, but beyond any doubt downwards.
         moved = max(moved, 0.58)
     if shape.drop_z > LEVELLED_Z and shape.body_z < -MOVED_Z and shape.early_share > LEVELLED_SHARE:

@@ -86,6 +86,7 @@ class Evidence:
     """Features of one run by the names that rules use as parameters; None where the run lacks the series."""
 
     def __init__(self, run: Run) -> None:
+        self._logged = run
         loss = run.curve("train_loss")
         self.masked_nan = None if loss is None else masked_nan_of(loss, run.curve("grad_norm"))
         if loss is not None and self.masked_nan is not None and loss.buckets is None:
@@ -106,7 +107,7 @@ class Evidence:
     def broken(self) -> tuple[Broken, ...] | None:
         """Non-finite points of the losses, also of one that never had a finite value; None where no loss is logged."""
         roles = ("train_loss", "val_loss", "adversarial_loss")
-        curves = [curve for role in roles if (curve := self.run.curve(role)) is not None and curve.points]
+        curves = [curve for role in roles if (curve := self._logged.curve(role)) is not None and curve.points]
         if not curves:
             return None
         return tuple(_broken(stitch(curve, self._stitched_train).curve) for curve in curves)
@@ -221,7 +222,7 @@ def _loss(curve: Curve | None, stitched: Stitched | None) -> Loss | None:
     shape = shape_of(stitched.curve)
     if shape is None:
         return None
-    return Loss(curve, stitched.curve, shape, stitched.restarts, spikes_of(shape.view, shape.start))
+    return Loss(curve, stitched.curve, shape, stitched.restarts, spikes_of(stitched.curve, shape.view, shape.start))
 
 
 def _log_facts(run: Run, loss: Loss | None) -> LogFacts:
@@ -243,13 +244,9 @@ def _log_facts(run: Run, loss: Loss | None) -> LogFacts:
 
 
 def _duplicates(run: Run) -> tuple[tuple[str, str], ...]:
-    """Pairs of series with the same points; the roles' own only, for all pairs would be quadratic."""
-    found = []
-    with_role = [curve for curve in run.curves if curve.role in {"train_loss", "val_loss"} and curve.points > 3]
-    for curve in with_role:
-        for other in run.curves:
-            if other is not curve and other.role and other.role != curve.role and len(other.value) == len(curve.value):
-                same = np.array_equal(other.value, curve.value, equal_nan=True)
-                if same and (other.name, curve.name) not in found:
-                    found.append((curve.name, other.name))
-    return tuple(found)
+    """The training and the validation loss, where they are the same at every point."""
+    train, val = run.curve("train_loss"), run.curve("val_loss")
+    if train is None or val is None or train.points < MIN_POINTS or len(train.value) != len(val.value):
+        return ()
+    same = np.array_equal(train.value, val.value, equal_nan=True)
+    return ((train.name, val.name),) if same else ()

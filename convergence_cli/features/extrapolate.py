@@ -11,6 +11,7 @@ from convergence_cli.features.robust import median
 
 if TYPE_CHECKING:
     from convergence_cli.features.shape import Shape
+    from convergence_cli.model import FloatArray
 
 # Exponents tried; scaling-law exponents of loss against steps lie within (Hestness et al. 2017, Kaplan 2020).
 EXPONENTS = np.geomspace(0.05, 3.0, 25)
@@ -21,7 +22,8 @@ class PowerLaw:
     """loss(t) = floor + scale * t ** -exponent, t in steps from the start of the log plus one grid step.
 
     ``residual`` is the standard deviation of the fit's residuals. ``gain_by_doubling`` is the fall that twice
-    the steps would still bring, as a share of the present distance from the start.
+    the steps would still bring, as a share of the present distance from the start; ``doubled`` is the loss then,
+    by the exponential with a floor where that fits better and promises less.
     """
 
     floor: float
@@ -67,4 +69,22 @@ def power_law_of(shape: Shape) -> PowerLaw | None:
     now = floor + scale * float(t[-1]) ** -exponent
     doubled = floor + scale * (2 * float(t[-1])) ** -exponent
     made = max(shape.start - now, 1e-300)
+    level = _exponential_level(t, y)
+    if level is not None and level[0] < error:
+        # A loss that decays to its floor exponentially has less to gain than a power law promises.
+        doubled = max(doubled, min(level[1], now))
     return PowerLaw(floor, scale, exponent, error, (now - doubled) / made, doubled)
+
+
+def _exponential_level(t: FloatArray, y: FloatArray) -> tuple[float, float] | None:
+    """Residual of y = floor + scale exp(-t / tau) by least squares over tau, and its value at twice the length."""
+    best: tuple[float, float] | None = None
+    for tau in np.geomspace(float(t[-1]) / 20, float(t[-1]) * 3, 25):
+        basis = np.exp(-t / tau)
+        centred = basis - basis.mean()
+        scale = float(centred @ (y - y.mean())) / max(float(centred @ centred), 1e-300)
+        floor = float(y.mean() - scale * basis.mean())
+        error = float(np.std(y - floor - scale * basis))
+        if scale > 0 and (best is None or error < best[0]):
+            best = (error, floor + scale * float(np.exp(-2 * t[-1] / tau)))
+    return best

@@ -24,16 +24,16 @@ SMOOTHED_FROM = 8
 class Gap:
     """Validation since its best point. Levels in the unit of the loss.
 
-    ``best_step`` and ``best`` are of the smoothed validation loss; ``end`` is its level over the last
-    evaluations. ``rise_share`` is (end - best) as a share of the best's size where the loss is positive, else
-    of the whole range; ``rise_of_drop`` is the same as a share of the drop that validation had made.
-    ``rise_z`` is the rise, less what the luck of a minimum makes of noise, in standard errors; ``trend_z``
-    the Mann-Kendall deviate since validation first came within its noise of the best. ``evals_since`` counts
-    evaluations after the best, ``above_share`` is the share of their later half that lies above it by more
-    than the noise, ``steady`` how many of the last rise without a break. ``train_fall`` is the fall of the
-    training loss since the best step, as a share of its level then (negative: it rose); None where there is
-    no training loss over that stretch. ``gap_end`` is validation minus training at the end; ``gap_start``
-    the same at the first evaluations.
+    ``best_step`` and ``best`` are of the best evaluation in the lowest smoothed stretch; ``end`` is the level
+    over the last evaluations. ``rise_share`` is (end - best) as a share of the best's size where the loss is
+    positive, else of the whole range; ``rise_of_drop`` is the same as a share of the drop that validation had
+    made. ``rise_z`` is the rise, less what the luck of a minimum makes of noise, in standard errors;
+    ``trend_z`` the Mann-Kendall deviate since validation first came within its noise of the best.
+    ``evals_since`` counts evaluations after the best, ``above_share`` is the share of their later half that
+    lies above it by more than the noise, ``steady`` how many of the last rise without a break.
+    ``train_fall`` is the fall of the training loss since the best step, as a share of its level then
+    (negative: it rose); None where there is no training loss over that stretch. ``gap_end`` is validation
+    minus training at the end; ``gap_start`` the same at the first evaluations.
     """
 
     evals: int
@@ -62,12 +62,15 @@ def gap_of(train: Shape | None, val: Shape) -> Gap:
     smooth = running_median(y, 3) if n >= SMOOTHED_FROM else y
     best_index = int(np.argmin(smooth))
     best = float(smooth[best_index])
+    # The very evaluation, whose checkpoint one would keep, within the window of the median.
+    around = slice(max(best_index - 1, 0), best_index + 2) if n >= SMOOTHED_FROM else slice(best_index, best_index + 1)
+    kept = around.start + int(np.argmin(y[around]))
     tail = max(3, n // 10) if n >= MIN_EVALS else 1
     end = median(y[-tail:])
     # Noise of the settled part: the first steep fall would pass for noise.
     settled = y[min(best_index, n // 2) :] if n - min(best_index, n // 2) >= 5 else y
-    noise = max(noise_std(settled), 0.5 * noise_std(y[2:])) * (1 + 5 / n)
-    after = y[best_index + 1 :]
+    noise = max(noise_std(settled), 0.5 * noise_std(y[2:])) * (1 + 8 / n)
+    after = y[kept + 1 :]
     # Where the valley begins: the best point itself may be one lucky draw, late in a long rise.
     near_best = int(np.argmax(smooth <= best + noise))
     rise = max(end - best, 0.0)
@@ -76,8 +79,8 @@ def gap_of(train: Shape | None, val: Shape) -> Gap:
     bar = best + max(2 * noise, 0.02 * abs(best))
     return Gap(
         evals=n,
-        best_step=float(step[best_index]),
-        best=best,
+        best_step=float(step[kept]),
+        best=float(y[kept]),
         end=end,
         noise=noise,
         rise_share=rise / max(size, _TINY),

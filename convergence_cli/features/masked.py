@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convergence_cli.features.robust import noise_std
+
 if TYPE_CHECKING:
     from convergence_cli.model import Curve
 
 # A loss does not fall from above this share of its start to exactly 0 within one logged step.
 _ABRUPT = 0.05
 _LASTING = 3
+# Nor by this many standard deviations of its noise over so many points before: hinge losses end at 0 by steps.
+_JUMP, _RECENT = 8.0, 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,8 @@ def masked_nan_of(loss: Curve, grad_norm: Curve | None) -> MaskedNan | None:
     finite = value[:start][np.isfinite(value[:start])]
     high = float(np.max(np.abs(finite[:5]))) if len(finite) else 0.0
     before = float(value[start - 1]) if start else 0.0
-    abrupt = tail >= _LASTING and start > 0 and not abs(before) <= _ABRUPT * high
+    recent = noise_std(finite[-_RECENT:])
+    abrupt = tail >= _LASTING and start > 0 and not abs(before) <= max(_ABRUPT * high, _JUMP * recent)
     if with_norm.any():
         first = int(np.argmax(with_norm))
         earlier = float(value[first - 1]) if first else float("nan")

@@ -20,7 +20,7 @@ def median(values: FloatArray) -> float:
     if len(values) % 2:
         return float(np.partition(values, middle)[middle])
     pair = np.partition(values, (middle - 1, middle))
-    return float((pair[middle - 1] + pair[middle]) / 2)
+    return float(pair[middle - 1] / 2 + pair[middle] / 2)
 
 
 def mad_std(values: FloatArray) -> float:

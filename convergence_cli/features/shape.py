@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from convergence_cli.model import Curve, FloatArray
 
 _TINY = 1e-300
+# The end is looked at by itself only where enough stands before it, and not where it is on its way down.
+TAIL_POINTS, TAIL_FALL = 16, 0.9
+FIRST_RISE = 1.25
 # A loss rests where this share of its points lies within this band, with noise below this share of its level.
 REST_SHARE, REST_BAND, REST_NOISE = 0.6, 0.005, 0.002
 
@@ -33,10 +36,12 @@ class Shape:
     it. ``resolution``: the smallest drop, as a share of the start, that the noise would let be seen.
     ``above_start``: the share of the last third that lies above the start. ``tail_jump``: how many of the
     last points lie beyond everything before by more than the drop; ``climbing``: how many of them climb
-    without a break beyond the later half. ``early_share``: the share of the drop that was made by
-    half-time. ``peak``: the highest point; ``variation``: the spread of single points over the level.
-    ``resting``: from the first third on the loss lies on one value, with less noise than batches
-    of data have.
+    without a break beyond the later half; ``tail_falls``: the last five have passed their highest.
+    ``third_drop``: the drop from the first third to the last, as a share of the start; ``third_z``: the
+    same in standard errors. ``early_share``: the
+    share of the drop that was made by half-time. ``peak``: the highest point; ``variation``: the spread of
+    single points over the level. ``resting``: from the first third on the loss lies on one value, with less
+    noise than batches of data have.
     """
 
     view: View
@@ -59,8 +64,11 @@ class Shape:
     above_start: float
     tail_jump: int
     climbing: int
+    tail_falls: bool
     early_share: float
     resting: bool
+    third_drop: float
+    third_z: float
     last_z: float
     peak: float
     variation: float
@@ -115,6 +123,9 @@ def shape_of(curve: Curve) -> Shape | None:
     width = max(3, n // 20)
     smooth = running_median(y, width) if n >= 5 else y
     start = median(y[:few]) if n >= 20 else float(y[0])
+    if y[0] > 0 and start > FIRST_RISE * y[0]:
+        # It blew up at once: where it came from is the first point.
+        start = float(y[0])
     best_index = int(np.argmin(smooth))
     end = median(y[-tail:])
     skip = n // 10
@@ -145,7 +156,10 @@ def shape_of(curve: Curve) -> Shape | None:
         above_start=float((y[-third:] > start).mean()),
         tail_jump=_tail_jump(curve, view, start, best),
         climbing=_climbing(curve, view, start),
+        tail_falls=_tail_falls(curve, view),
         resting=_resting(y, end, late_noise),
+        third_z=_third_z(y, third, max(noise, _TINY)),
+        third_drop=(median(y[:third]) - median(y[-third:])) / max(abs(start), _TINY),
         last_z=kendall_z(y[-max(third // 2, 1) :]),
         peak=float(view.high.max()),
         variation=(noise if view.size == 1 else median(view.spread)) / max(abs(end), _TINY),
@@ -159,6 +173,11 @@ def shape_of(curve: Curve) -> Shape | None:
 
 def _few(n: int) -> int:
     return max(1, min(3, n // 10))
+
+
+def _third_z(y: FloatArray, third: int, noise: float) -> float:
+    fall = median(y[:third]) - median(y[-third:])
+    return min(fall / (noise * math.sqrt(1.57 * 2 / third)), 1e6)
 
 
 def _drop_z(y: FloatArray, third: int, noise: float) -> float:
@@ -184,11 +203,17 @@ def _resting(y: FloatArray, end: float, late_noise: float) -> bool:
     return len(y) >= 20 and near >= REST_SHARE and late_noise <= REST_NOISE * abs(end)
 
 
+def _tail_falls(curve: Curve, view: View) -> bool:
+    last = curve.value[-5:] if curve.buckets is None else view.mean[-5:]
+    last = last[np.isfinite(last)]
+    return bool(len(last) and last[-1] < TAIL_FALL * last.max())
+
+
 def _climbing(curve: Curve, view: View, start: float) -> int:
     """How many of the last points climb, each beyond all of the later half, to end above the start."""
     n = len(view)
     last = curve.value[-5:] if curve.buckets is None else view.mean[-5:]
-    if n < 10 or not last[-1] > start:
+    if n < TAIL_POINTS or not last[-1] > start:
         return 0
     ceiling = float(view.high[n // 2 : n - 5].max()) if n - 5 > n // 2 else float(view.high[n // 2])
     margin = ceiling - float(view.low[n // 2 :].min())
@@ -208,7 +233,7 @@ def _tail_jump(curve: Curve, view: View, start: float, best: float) -> int:
     """
     n = len(view)
     last = curve.value[-5:] if curve.buckets is None else view.mean[-5:]
-    if n < 8:
+    if n < TAIL_POINTS:
         return 0
     before = view.high[n // 4 : max(n - 5, n // 4 + 1)]
     ceiling = max(float(before.max()), start)

@@ -11,7 +11,7 @@ from convergence_cli.features.robust import mad_std, median, running_median
 
 if TYPE_CHECKING:
     from convergence_cli.features.view import View
-    from convergence_cli.model import FloatArray
+    from convergence_cli.model import Curve
 
 # Robust deviates above the trend, and share of the trend's own range (runmedic: z > 8 and > 1.5 x trend).
 SPIKE_Z = 8.0
@@ -30,7 +30,7 @@ class Spike:
 
     ``z`` is the height over the robust spread of the residuals. ``lost`` is (after - before) as a share of
     the drop that the loss had made up to the spike; ``recovered_step`` is where the loss was back within
-    the noise of its earlier level, None where it never was.
+    the noise of its earlier level, None where it never was. ``groups_after``: how many groups of points follow.
     """
 
     step: float
@@ -40,9 +40,10 @@ class Spike:
     z: float
     lost: float
     recovered_step: float | None
+    groups_after: int
 
 
-def spikes_of(view: View, start: float) -> tuple[Spike, ...]:
+def spikes_of(curve: Curve, view: View, start: float) -> tuple[Spike, ...]:
     """Spikes of a loss in order of step; two in neighbouring groups count as one."""
     n = len(view)
     if n < MIN_POINTS:
@@ -67,22 +68,33 @@ def spikes_of(view: View, start: float) -> tuple[Spike, ...]:
             previous = int(index)
             continue
         previous = int(index)
-        found.append(_spike(view, trend, int(index), start, float(residual[index] / spread), spread))
+        step = _peak_step(curve, view, int(index))
+        found.append(_spike(view, step, int(index), start, float(residual[index] / spread), spread))
     return tuple(found)
 
 
-def _spike(view: View, trend: FloatArray, index: int, start: float, z: float, spread: float) -> Spike:
+def _peak_step(curve: Curve, view: View, index: int) -> float:
+    """The step of the highest point in a group, not the group's last."""
+    if curve.buckets is not None:
+        return float(view.step[index])
+    since = view.step[index - 1] if index else -np.inf
+    inside = np.flatnonzero((curve.step > since) & (curve.step <= view.step[index]) & np.isfinite(curve.value))
+    return float(curve.step[inside[np.argmax(curve.value[inside])]]) if len(inside) else float(view.step[index])
+
+
+def _spike(view: View, step: float, index: int, start: float, z: float, spread: float) -> Spike:
     before = median(view.mean[max(index - 8, 0) : index])
     later = view.mean[index + 1 :]
     after = median(later[-max(len(later) // 3, 1) :]) if len(later) else float(view.mean[index])
     back = np.flatnonzero(later <= before + 3 * spread)
     drop = max(start - before, 0.05 * abs(before), 1e-300)
     return Spike(
-        step=float(view.step[index]),
+        step=step,
         height=float(view.high[index]),
         before=before,
         after=after,
         z=min(z, 1e6),
         lost=(after - before) / drop,
+        groups_after=len(later),
         recovered_step=float(view.step[index + 1 + back[0]]) if len(back) else None,
     )

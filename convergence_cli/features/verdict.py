@@ -38,7 +38,9 @@ def verdict_of(evidence: Evidence) -> Verdict:
     judged = classifier.judge(loss.shape, None if val is None else val.shape, evidence.gap, chance)
     probabilities = judged.probabilities
     best = max(LABELS, key=lambda label: probabilities[label])
-    if probabilities[best] < SURE_ENOUGH:
+    # What the noise hides is no evidence of progress.
+    unproven = best == "converging" and judged.improved < 0.5
+    if probabilities[best] < SURE_ENOUGH or unproven:
         reason = f"{_moved(loss)}: too little, for {loss.shape.points} points and its noise, to say."
         if loss.shape.tail_jump:
             reason = f"{_moved(loss)}, but its last point is {loss.shape.last:.4g}: one point is too little to say."
@@ -102,19 +104,27 @@ def _best_step(evidence: Evidence) -> float | None:
     return None if evidence.loss is None else evidence.loss.shape.best_step
 
 
+def _change(drop: float) -> str:
+    if abs(drop) < 5e-5:
+        return "no change"
+    return f"a {'fall' if drop > 0 else 'rise'} of {100 * abs(drop):.2g} %"
+
+
 def _moved(loss: Loss, begin: float | None = None) -> str:
     shape = loss.shape
     if begin is None:
         # The first point where the loss fell off at once, for that is the number that the user remembers.
         begin = max(shape.first, shape.start)
-    return f"{loss.name} went from {begin:.4g} to {shape.end:.4g} (best {shape.best:.4g})"
+    # Enough digits to see the change: a large constant in the loss would hide it.
+    digits = 4 if f"{begin:.4g}" != f"{shape.end:.4g}" else 7
+    return f"{loss.name} went from {begin:.{digits}g} to {shape.end:.{digits}g} (best level {shape.best:.{digits}g})"
 
 
 def _diverging(evidence: Evidence, loss: Loss, judged: Judgement) -> tuple[str, float | None, str]:
     shape = loss.shape
     since = _onset(loss)
     leaving = max(shape.tail_jump, shape.climbing)
-    if leaving:
+    if leaving and shape.fall_z < classifier.RISING_Z:
         return (
             "rising",
             float(loss.curve.step[-leaving]),
@@ -126,7 +136,9 @@ def _diverging(evidence: Evidence, loss: Loss, judged: Judgement) -> tuple[str, 
             since,
             f"{loss.name} never fell: it started at {shape.first:.4g} and ends at {shape.end:.4g}.",
         )
-    flat = abs(shape.late_z) < TREND_Z and shape.end > 0.9 * shape.start
+    third = shape.smooth[-max(len(shape.smooth) // 3, 1) :]
+    still = float(third.max() - third.min()) < 0.25 * max(shape.drop, 1e-300)
+    flat = still and abs(shape.late_z) < TREND_Z and shape.end > 0.9 * shape.start
     lost = 100 * shape.rise / max(shape.drop, 1e-300)
     share = f"{lost:.0f} %" if lost < 100 else "all"
     reason = (
@@ -153,14 +165,14 @@ def _overfitting(evidence: Evidence, loss: Loss, judged: Judgement) -> tuple[str
     fall = "" if gap.train_fall is None else f" while training fell a further {100 * gap.train_fall:.0f} %"
     reason = (
         f"{val.name} was best ({gap.best:.4g}) at step {gap.best_step:g} and has risen to {gap.end:.4g} "
-        f"({100 * gap.rise_share:+.0f} %) over {gap.evals_since} evaluations{fall}."
+        f"({100 * (gap.end - gap.best) / max(abs(gap.best), 1e-300):+.0f} %) over {gap.evals_since} evaluations{fall}."
     )
     return "val-rising", gap.best_step, reason
 
 
 def _stuck(evidence: Evidence, loss: Loss, judged: Judgement) -> tuple[str, float | None, str]:
     shape, chance = loss.shape, evidence.chance
-    reason = f"{_moved(loss, shape.start)}: a fall of {100 * shape.relative_drop:.2g} % in {shape.points} points"
+    reason = f"{_moved(loss, shape.start)}: {_change(shape.relative_drop)} in {shape.points} points"
     if chance is not None and chance.at_chance and chance.level is not None:
         reason += f", which is chance level for {chance.classes} classes (ln {chance.classes} = {chance.level:.4g})"
     return "flat-from-start", float(shape.view.step[0]), reason + "."

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 GIVEN_BACK = 0.5
 SPIKE_LOST = 0.25
+SPIKE_SETTLED = 10
 SWING_OF_DROP = 0.5
 SWING_OF_LEVEL = 0.25
 SWING_TURNS_Z = 3.0
@@ -84,7 +85,8 @@ def loss_spike(loss: Loss, verdict: Verdict) -> Iterator[Finding]:
     How it decides
         Height above 8 robust standard deviations of the residuals and above 1.5 times the trend, after the
         first 3 % of the log. A note where the loss came back; a warning where the level after the last spike
-        stays above the one before by more than a quarter of the drop made until then.
+        stays above the one before by more than a quarter of the drop made until then, over at least a
+        twentieth of the log.
 
     Known false alarms
         A warm restart of the learning rate makes a step, not a spike; logs that print one very hard batch.
@@ -95,17 +97,19 @@ def loss_spike(loss: Loss, verdict: Verdict) -> Iterator[Finding]:
     if not loss.spikes:
         return
     worst = max(loss.spikes, key=lambda spike: spike.height)
-    lasting = [s for s in loss.spikes if s.recovered_step is None and s.lost > SPIKE_LOST]
-    shown = lasting[-1] if lasting else worst
+    lasting = [
+        s for s in loss.spikes if s.recovered_step is None and s.lost > SPIKE_LOST and s.groups_after >= SPIKE_SETTLED
+    ]
+    shown = max(lasting, key=lambda spike: spike.height) if lasting else worst
     back = (
         "and the loss stays above its earlier level"
         if lasting
         else f"and recovered by step {shown.recovered_step:g}"
         if shown.recovered_step is not None
-        else "near its end"
+        else "too near the end to say whether it recovers"
     )
     yield finding(
-        f"{counted(len(loss.spikes), 'spike')} in {loss.name}; the {'last lasting' if lasting else 'highest'} "
+        f"{counted(len(loss.spikes), 'spike')} in {loss.name}; the highest {'lasting one ' if lasting else ''}"
         f"reached {shown.height:.4g} "
         f"at step {shown.step:g} from {shown.before:.4g} {back}.",
         severity="warning" if lasting and verdict.label != "stuck" else "note",
@@ -190,7 +194,7 @@ def oscillating_loss(loss: Loss, verdict: Verdict, oscillation: Oscillation) -> 
     References
         AUTOTRAINER (Zhang et al., ICSE 2021), "oscillating loss"; Cohen et al. 2021 on the edge of stability.
     """
-    wide = oscillation.of_drop >= SWING_OF_DROP and oscillation.of_level >= SWING_OF_LEVEL
+    wide = float("inf") > oscillation.of_drop >= SWING_OF_DROP and oscillation.of_level >= SWING_OF_LEVEL
     if not wide or oscillation.turns_z < SWING_TURNS_Z:
         return
     yield finding(

@@ -56,7 +56,7 @@ def non_finite_loss(broken: tuple[Broken, ...], verdict: Verdict) -> Iterator[Fi
                 "first_step": first,
                 "share_of_last_tenth": round(bad.tail_share, 3),
                 "threshold_share": LASTING,
-                "side": "from-start" if one.at_start else "later",
+                "side": _side(one, verdict),
             },
             series=one.name,
             first_step=first,
@@ -64,6 +64,12 @@ def non_finite_loss(broken: tuple[Broken, ...], verdict: Verdict) -> Iterator[Fi
             line=bad.first_line,
             file=one.file,
         )
+
+
+def _side(one: Broken, verdict: Verdict) -> str:
+    if one.role == "val_loss" and verdict.state != "non-finite":
+        return "validation"
+    return "from-start" if one.at_start else "later"
 
 
 @rule("LC002", "masked-nan", severity="error", since="0.1")

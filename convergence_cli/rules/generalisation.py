@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 VAL_RISE = 0.06
 VAL_RISE_Z = 3.0
 GAP_FACTOR = 3.0
+# Beyond this the two are not the same quantity.
+WIDEST = 1e6
 GAP_EVALS = 5
 BETTER = 0.9
 DISAGREE_Z = 3.0
@@ -93,7 +95,8 @@ def generalisation_gap(gap: Gap, train_loss: Loss, val_loss: Loss, verdict: Verd
         AUTOTRAINER features (gap of 0.10); runmedic's measurement on simulated curves, reported in its tests.
     """
     end = train_loss.shape.end
-    if verdict.label == "overfitting" or gap.evals < GAP_EVALS or end <= 0 or gap.end < GAP_FACTOR * end:
+    wide = GAP_FACTOR * end <= gap.end < WIDEST * end
+    if verdict.label == "overfitting" or gap.evals < GAP_EVALS or end <= 0 or not wide:
         return
     yield finding(
         f"{val_loss.name} ends at {gap.end:.4g}, {gap.end / end:.1f} times {train_loss.name} ({end:.4g}).",

@@ -49,9 +49,11 @@ def exploding_gradient_norm(grad_norm: GradNorm, verdict: Verdict) -> Iterator[F
     high = max(grad_norm.end / max(grad_norm.typical, 1e-300), grad_norm.end / max(grad_norm.early, 1e-300))
     if verdict.label != "diverging" or high < EXPLODED:
         return
+    usual = f"median, {grad_norm.typical:.3g}"
+    if grad_norm.early < grad_norm.typical:
+        usual = f"level at the start, {grad_norm.early:.3g}"
     yield finding(
-        f"The gradient norm ends at {grad_norm.end:.3g}, {high:.3g} times its usual level (median "
-        f"{grad_norm.typical:.3g}, start {grad_norm.early:.3g}).",
+        f"The gradient norm ends at {grad_norm.end:.3g}, {high:.3g} times its {usual}.",
         severity="error",
         confidence=0.85,
         evidence={

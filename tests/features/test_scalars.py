@@ -124,10 +124,11 @@ def test_a_smooth_descent_does_not_swing() -> None:
 
 
 def test_few_points_have_no_swings_and_no_spikes() -> None:
-    shape = shape_of(_curve(falling(19, 3.0, 0.5)))
+    curve = _curve(falling(19, 3.0, 0.5))
+    shape = shape_of(curve)
     assert shape is not None
     assert oscillation_of(shape) is None
-    assert spikes_of(shape.view, shape.start) == ()
+    assert spikes_of(curve, shape.view, shape.start) == ()
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -135,9 +136,10 @@ def test_few_points_have_no_swings_and_no_spikes() -> None:
 def test_a_planted_spike_is_found_where_it_is(seed: int, at: int) -> None:
     value = falling(200, 3.0, 0.6) * np.exp(0.03 * np.random.default_rng(seed).standard_normal(200))
     value[at] += 5.0
-    shape = shape_of(_curve(value))
+    curve = _curve(value)
+    shape = shape_of(curve)
     assert shape is not None
-    (spike,) = spikes_of(shape.view, shape.start)
+    (spike,) = spikes_of(curve, shape.view, shape.start)
     assert (spike.step, spike.height) == (at, value[at])
     assert spike.before == pytest.approx(0.6 + 2.4 * math.exp(-6 * at / 200), rel=0.15)
     assert spike.z > 8
@@ -149,12 +151,23 @@ def test_a_spike_that_stays_says_what_was_lost() -> None:
     value = falling(200, 3.0, 0.6)
     value[140:] += 1.2
     value[140] += 8
-    shape = shape_of(_curve(value))
+    curve = _curve(value)
+    shape = shape_of(curve)
     assert shape is not None
-    found = spikes_of(shape.view, shape.start)
+    found = spikes_of(curve, shape.view, shape.start)
     assert [spike.step for spike in found] == [140.0]
     assert found[0].recovered_step is None
     assert found[0].lost == pytest.approx(1.2 / 2.4, abs=0.1)
+
+
+def test_a_spike_within_a_group_of_points_is_dated_by_its_highest() -> None:
+    value = falling(1000, 3.0, 0.6)
+    value[401:404] += (2.0, 6.0, 3.0)
+    curve = _curve(value)
+    shape = shape_of(curve)
+    assert shape is not None
+    assert shape.view.size == 5
+    assert [spike.step for spike in spikes_of(curve, shape.view, shape.start)] == [402.0]
 
 
 def test_a_spike_in_a_long_log_is_seen_through_its_group() -> None:

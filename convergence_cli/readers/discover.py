@@ -157,7 +157,7 @@ def _group_candidate(root: Path, folder: Path, members: tuple[Path, ...]) -> Can
     else:
         module = reader(_group_reader(members[0]))
     relative = (members[0] if len(members) == 1 else folder).relative_to(root)
-    name = str(relative) if str(relative) != "." else root.name
+    name = str(relative) if str(relative) != "." else root.name or str(root)
     return Candidate(name, members[0].parent if len(members) == 1 else folder, sources, module)
 
 

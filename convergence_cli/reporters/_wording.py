@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,10 @@ from convergence_cli.printable import counted, printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from convergence_cli.model import Finding, Remedy, Report, RunReport, Where
+    from convergence_cli.model import Finding, Remedy, Report, RunError, RunReport, Where
 
 MAX_SENTENCE = 2000
+_NUMBERED = re.compile(r"(?s)(.*)(#\d+)")
 SEVERITY_RANK = {"error": 0, "warning": 1, "note": 2}
 
 
@@ -91,16 +93,30 @@ def place(where: Where, run: RunReport, dash: str = "-") -> str:
 
 
 def titles(runs: Sequence[RunReport]) -> list[str]:
-    """What to call each of ``runs``: its name; where names repeat, the part of its path that tells it from others."""
-    if len({run.name for run in runs}) == len(runs):
-        return [printable(run.name) for run in runs]
-    folders = [run.path.split("/")[:-1] for run in runs]
-    shared = 0
-    while all(len(folder) > shared and folder[shared] == folders[0][shared] for folder in folders):
-        shared += 1
-    ends = ["/".join(run.path.split("/")[shared:]) for run in runs]
-    counts = Counter(ends)
-    return [printable(end if counts[end] == 1 else f"{end} {run.name}") for end, run in zip(ends, runs, strict=True)]
+    """What to call each of ``runs``: its name; where names repeat, the shortest end of its path that tells it apart."""
+    # Runs of one file have its name and a number; what tells files apart goes before the number.
+    parts = [_NUMBERED.fullmatch(run.name) for run in runs]
+    names = [(part[1], part[2]) if part else (run.name, "") for part, run in zip(parts, runs, strict=True)]
+    files = dict.fromkeys((name, run.path) for (name, _), run in zip(names, runs, strict=True))
+    shown = {file: file[0] for file in files}
+    deepest = max((path.count("/") for _, path in files), default=0)
+    for depth in range(1, deepest + 2):
+        counts = Counter(shown.values())
+        if len(counts) == len(shown):
+            break
+        for file, title in shown.items():
+            if counts[title] > 1:
+                shown[file] = "/".join(file[1].split("/")[-depth:])
+    return [printable(shown[name, run.path] + number) for (name, number), run in zip(names, runs, strict=True)]
+
+
+def unread(report: Report) -> tuple[list[RunError], list[RunError]]:
+    """The errors on what could not be read, and those on runs that were read but hold nothing to judge."""
+    read = {run.path for run in report.runs}
+    return (
+        [error for error in report.errors if error.path not in read],
+        [error for error in report.errors if error.path in read],
+    )
 
 
 def worst_first(findings: Iterable[Finding]) -> list[Finding]:
@@ -125,10 +141,12 @@ def totals(report: Report) -> str:
     """The whole report in one line."""
     labels = [run.verdict.label for run in report.runs]
     split = ", ".join(f"{labels.count(label)} {label}" for label in sorted(set(labels)))
-    unread = f"; {counted(len(report.errors), 'input')} not read" if report.errors else ""
+    missing, unjudged = unread(report)
+    rest = f"; {counted(len(missing), 'input')} not read" if missing else ""
+    rest += f"; {counted(len(unjudged), 'run')} not judged" if unjudged else ""
     if not report.runs:
-        return f"no verdict{unread}"
-    return f"{counted(len(labels), 'run')}: {split}; {severities(report.runs)}{unread}"
+        return f"no verdict{rest}"
+    return f"{counted(len(labels), 'run')}: {split}; {severities(report.runs)}{rest}"
 
 
 def verdict_line(run: RunReport) -> str:

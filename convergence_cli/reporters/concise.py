@@ -13,13 +13,14 @@ if TYPE_CHECKING:
 
 
 def render(report: Report, look: Look = PLAIN) -> str:
-    """``path: VERDICT label (97 %): state. reason`` and ``path:series@step: CODE name message``."""
+    """``path: VERDICT label (97 %): state. reason`` and ``path:series@step: CODE severity name message``."""
     lines = []
     for run in report.runs:
         path = printable(run.path)
         lines.append(f"{path}: VERDICT {verdict_line(run)}. {sentence(run.verdict.reason)}")
         lines.extend(
-            f"{path}{_place(item)}: {printable(item.rule)} {printable(item.name)} {sentence(item.message)}"
+            f"{path}{_place(item)}: {printable(item.rule)} {item.severity} {printable(item.name)} "
+            f"{sentence(item.message)}"
             for item in worst_first(run.findings)
         )
     lines.extend(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from convergence_cli.reporters import PLAIN, Look
 from convergence_cli.reporters._location import relative
-from convergence_cli.reporters._wording import SEVERITY_RANK, sentence, verdict_line, worst_first
+from convergence_cli.reporters._wording import SEVERITY_RANK, sentence, unread, verdict_line, worst_first
 
 if TYPE_CHECKING:
     from convergence_cli.model import Report
@@ -17,8 +17,9 @@ _COMMAND = {"error": "error", "warning": "warning", "note": "notice"}
 def render(report: Report, look: Look = PLAIN) -> str:
     """One workflow command a finding, unreadable input and verdict; nothing else, lest text be a command."""
     lines = [
-        command("error", relative(item.path, look.base), None, "not read", f"{item.message} {item.hint or ''}")
-        for item in report.errors
+        command("error", relative(item.path, look.base), None, title, f"{item.message} {item.hint or ''}")
+        for title, errors in zip(("not read", "not judged"), unread(report), strict=True)
+        for item in errors
     ]
     found = [(run, item) for run in report.runs for item in worst_first(run.findings)]
     for run, item in sorted(found, key=lambda pair: SEVERITY_RANK[pair[1].severity]):

@@ -16,6 +16,7 @@ from convergence_cli.reporters._wording import (
     sentence,
     titles,
     totals,
+    unread,
     worst_first,
 )
 
@@ -46,9 +47,10 @@ def render(report: Report, look: Look = PLAIN) -> str:
         lines += [_verdict_row(title, run) for title, run in runs]
     for title, run in runs:
         lines.extend(_details(title, run, look))
-    if report.errors:
-        lines += ["", "**Not read**", ""]
-        lines += [f"- {escaped(item.message)} {escaped(item.hint or '')}".rstrip() for item in report.errors]
+    for title, errors in zip(("Not read", "Not judged"), unread(report), strict=True):
+        if errors:
+            lines += ["", f"**{title}**", ""]
+            lines += [f"- {escaped(item.message)} {escaped(item.hint or '')}".rstrip() for item in errors]
     return "\n".join(lines) + "\n"
 
 

@@ -10,12 +10,12 @@ from convergence_cli.printable import counted, printable
 from convergence_cli.reporters import PLAIN, Look
 from convergence_cli.reporters._layout import UNICODE, cells, cut, cut_middle, glyphs, join_cut, painter
 from convergence_cli.reporters._run_text import Page, run_lines
-from convergence_cli.reporters._wording import percent, sentence, severities, titles, totals
+from convergence_cli.reporters._wording import percent, sentence, severities, titles, totals, unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from convergence_cli.model import Report, RunReport
+    from convergence_cli.model import Report, RunError, RunReport
 
 _LEAST_NAME_SHARE = 0.3
 # Label and confidence, which every line of the table shows, and the spaces after them.
@@ -36,8 +36,9 @@ def render(report: Report, look: Look = PLAIN) -> str:
     if len(shown) < len(runs):
         unseen = counted(len(runs) - len(shown), "run")
         blocks.append(page.wrap(f"{unseen} without a warning or error: in full with --verbose", ""))
-    if report.errors:
-        blocks.append(list(_errors(report, page)))
+    for title, errors in zip(("Not read", "Not judged"), unread(report), strict=True):
+        if errors:
+            blocks.append(list(_errors(title, errors, page)))
     blocks.append([page.paint(line, "bold") for line in page.wrap(totals(report), "")])
     text = "\n\n".join("\n".join(block) for block in blocks) + "\n"
     return text if look.unicode else text.replace(UNICODE.more, "~")
@@ -95,9 +96,9 @@ def _table_row(run: RunReport) -> tuple[str, list[str]]:
     return f"{verdict.label:<12}  {sure:>5}  ", [printable(verdict.state), severities([run])]
 
 
-def _errors(report: Report, page: Page) -> Iterator[str]:
-    yield page.paint("Not read", "bold red")
-    for error in report.errors:
+def _errors(title: str, errors: Sequence[RunError], page: Page) -> Iterator[str]:
+    yield page.paint(title, "bold red")
+    for error in errors:
         yield from page.wrap(sentence(error.message), "  ")
         if error.hint:
             yield from page.wrap(sentence(error.hint), "    ")

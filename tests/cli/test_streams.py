@@ -135,6 +135,20 @@ def test_standard_input_that_is_closed_is_no_verdict(folder: Path, command: str)
     assert "Standard input is closed" in done.stderr
 
 
+@pytest.mark.parametrize(("arguments", "said"), [([], 0), (["--format", "concise"], 1), (["--output", "out.txt"], 1)])
+def test_what_a_terminal_has_just_shown_is_not_said_again(folder: Path, arguments: list[str], said: int) -> None:
+    shown, screen = os.openpty()
+    done = subprocess.run(
+        [sys.executable, "-m", "convergence_cli", "analyze", "healthy.csv", "missing.csv", *arguments],
+        stdout=screen, stderr=subprocess.PIPE, cwd=folder, env=clean_environment(), check=False, timeout=60,
+    )  # fmt: skip
+    os.close(screen)
+    text = (folder / "out.txt").read_text() if "--output" in arguments else os.read(shown, 1 << 16).decode()
+    os.close(shown)
+    assert (done.returncode, text.count("missing.csv cannot be read")) == (2, 1)
+    assert done.stderr.decode().count("missing.csv cannot be read") == said
+
+
 @pytest.mark.parametrize("name", ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"])
 def test_standard_input_has_several_names(folder: Path, name: str) -> None:
     if not os.path.exists(name) and name != "-":

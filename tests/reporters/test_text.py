@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from convergence_cli.model import Report, Skipped
+from convergence_cli.model import Report, RunError, Skipped
 from convergence_cli.reporters import Look, render
 
 if TYPE_CHECKING:
@@ -104,4 +104,14 @@ def test_names_no_table_can_tell_apart_leave_room_for_the_verdict(healthy: RunRe
 def test_runs_of_one_name_go_by_their_folders(healthy: RunReport) -> None:
     runs = tuple(replace(healthy, name="log.csv", path=f"runs/{seed}/log.csv") for seed in ("a", "b"))
     assert [line.split()[0] for line in table_of(runs)] == ["a/log.csv", "b/log.csv"]
-    assert table_of((healthy, healthy))[0].startswith("lenet.csv lenet  converging")
+
+
+def test_what_was_read_and_holds_nothing_to_judge_is_not_called_unread(healthy: RunReport) -> None:
+    errors = (RunError(healthy.path, "No loss.", "Name it."), RunError("gone.csv", "Gone.", None))
+    shown = render(Report((healthy,), errors), "text")
+    assert "Not read\n  Gone.\n\nNot judged\n  No loss.\n    Name it.\n" in shown
+    assert shown.endswith("; 1 input not read; 1 run not judged\n")
+    shown = render(Report((healthy,), errors), "markdown")
+    assert "**Not read**\n\n- Gone.\n\n**Not judged**\n\n- No loss. Name it.\n" in shown
+    lines = render(Report((healthy,), errors), "github").splitlines()
+    assert ["title=not read::" in lines[0], "title=not judged::" in lines[1]] == [True, True]

@@ -61,9 +61,12 @@ def test_a_place_counts_as_its_run_does(diverging: RunReport, counted_in: str) -
     [
         ([("a", "runs/a"), ("b", "runs/b")], ["a", "b"]),
         ([("log", "runs/one/log"), ("log", "runs/two/log")], ["one/log", "two/log"]),
-        ([("log", "log"), ("log", "/old/log")], ["log", "/old/log"]),
-        ([("log#1", "x/log"), ("log#2", "x/log"), ("log#1", "y/log")], ["x/log log#1", "x/log log#2", "y/log"]),
-        ([("log", "x/log"), ("log", "x/log")], ["log log", "log log"]),
+        ([("log", "log"), ("log", "/old/log")], ["log", "old/log"]),
+        ([("log", "/a/v0/log"), ("log", "/b/v0/log"), ("c/log", "/d/c/log")], ["a/v0/log", "b/v0/log", "c/log"]),
+        ([("c/log", "/d/c/log"), ("log", "/x/c/log"), ("log", "/y/log")], ["d/c/log", "x/c/log", "y/log"]),
+        ([("log", "log"), ("log", "b/log"), ("log", "a/b/log")], ["log", "b/log", "a/b/log"]),
+        ([("log#1", "x/log"), ("log#2", "x/log"), ("log#1", "y/log")], ["x/log#1", "x/log#2", "y/log#1"]),
+        ([("log", "x/log"), ("log", "x/log")], ["log", "log"]),
     ],
 )
 def test_runs_of_one_name_are_told_apart_by_their_paths(

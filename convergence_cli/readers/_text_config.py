@@ -45,7 +45,7 @@ _VALUE = r"([-+]?[\w.]{1,40}(?:[eE]-?\d+)?|\"[^\"]{0,60}\"|'[^']{0,60}')"
 _LINE = re.compile(
     rf"^\s*(?:--|Overriding: )?([A-Za-z][\w-]{{0,40}})(?:\s?\.{{3,60}}\s?|\s*[:=]\s*){_VALUE},?\s*(?:#.*)?$"
 )
-_DUMP = re.compile(r"(?:Namespace|Config|Arguments|Params|args|config|hparams)\b", re.IGNORECASE)
+_DUMP = re.compile(r"(?:Namespace|Config|Arguments|Params|args|config|hparams)\b|^\s*([=*#~-])\1{2,} ", re.IGNORECASE)
 _PAIR = re.compile(rf"(?<![\w.])[\"']?([A-Za-z][\w-]{{0,40}})[\"']?\s?[:=]\s?{_VALUE}")
 
 

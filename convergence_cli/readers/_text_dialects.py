@@ -23,12 +23,15 @@ _SIGNS = (
     ("megatron", re.compile(r"\| lm loss|consumed samples:|lm loss value:")),
     ("huggingface-console", re.compile(r"^\s*\{'(?:loss|eval_\w+|train_\w+)'")),
     ("nanogpt", re.compile(r"^iter \d+: loss |^step \d+: train loss |^step:\d+/\d+ \w+_loss:")),
-    ("caffe", re.compile(r"^\s*Iteration \d+(?: \([^)]*\))?, (?:loss|lr) = ")),
 )
+_ITERATION = re.compile(r"^\s*Iteration \d+(?: \([^)]*\))?, (?:loss|lr) = ")
 
 
-def program(text: str) -> str | None:
-    """The program that printed a measuring line, where its layout tells."""
+def program(text: str, *, glog: bool) -> str | None:
+    """The program that printed a measuring line, where its layout tells; ``glog``: behind Caffe's logger."""
+    if _ITERATION.search(text):
+        # scikit-learn's perceptron prints the same words, without the logger.
+        return "caffe" if glog else None
     return next((name for name, pattern in _SIGNS if pattern.search(text)), None)
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convergence_cli.readers._text_lines import MAX_LINE
+from convergence_cli.readers._text_lines import MAX_LINE, STAMP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 SAMPLE = 256
 SHORTEST = 128
 PIECE = 1 << 19
+_STAMP = re.compile(STAMP.pattern.encode(), re.MULTILINE)
 _NUMERIC = b"0123456789+-.eEnNaAiIfF"
 
 
@@ -57,6 +58,8 @@ def feed_block(log: LogReader, block: bytes) -> None:
     """Whole lines, in order."""
     if b"\r" in block:
         block = block.replace(b"\r\n", b"\n")
+    if block[10:11] == b"T" and _STAMP.match(block):
+        block = _STAMP.sub(b"", block)
     if len(block) < 1 << 15 or b"\r" in block or b"\x1b" in block:
         _feed(log, block)
         return

@@ -18,6 +18,11 @@ NUMBER = re.compile(
 _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_]|$)")
 _CONTROL = re.compile(r"[\x00\x07\x08\x7f]+")
 _GLOG = re.compile(r"^\s*[IWEF]\d{4,8} [\d:.]{8,20} +\d+ [\w./-]{1,200}:\d+\] ?")
+# What container runtimes and many loggers put before a line; "stderr F" is Kubernetes' (CRI).
+STAMP = re.compile(
+    r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d{1,12})?(?:Z|[+-]\d\d:?\d\d)?[ \t]+(?:std(?:out|err) [FP] )?",
+    re.MULTILINE,
+)
 _RANK = re.compile(r"^\s*\[?(?:default|rank|Rank|RANK|GPU|gpu)[ :]?(\d{1,5})\]?[:\]]?\s")
 # "srun --label" puts the task before the line; a line that names no step may itself begin with one.
 _TASK = re.compile(r"^\s*(\d{1,5}):\s+(?=[^\d]{0,80}\b(?:step|iter|iteration|epoch)\b)", re.IGNORECASE)
@@ -27,9 +32,11 @@ _CODE = re.compile(
     r"|print\w{0,2}\(|\bf\"|\bf'| == | [-+*/]= |\bself\.|\blambda\b|\{[A-Za-z_][\w.\[\]]*(?:[:!][^ }]*)?\}"
     r"|%[.\d]*[dfgs]\b"
 )
+_HEADLINE = re.compile(r"^\s*([=*#~-])\1{2,} .*\1{3,}\s*$")
 # Printed by programs when they start afresh.
 _HEADER = re.compile(
     r"^\W{0,8}(?:trial|seed|fold|run|experiment)\b\W{0,3}\d"
+    r"|^\s*([=*#~-])\1{2,} *(?:trial|seed|fold|run|experiment)\b"
     r"|Namespace\(|Initializing solver|Starting Optimization|Running PyTorch|Start(?:ing)? training"
     r"|Training started|^={20,}$|\bargs:|\bArguments\b|number of parameters",
     re.IGNORECASE,
@@ -59,6 +66,8 @@ def states(raw: str) -> list[str]:
 def clean(state: str) -> Line:
     """``state`` without what a logger or launcher puts before the message, cut to 16 KiB."""
     text = state[:MAX_LINE]
+    if text[10:11] == "T" and (match := STAMP.match(text)):
+        text = text[match.end() :]
     if text[:1] in "IWEF " and (match := _GLOG.match(text)):
         text = text[match.end() :]
     match = _RANK.match(text[:64]) or _TASK.match(text[:160])
@@ -68,6 +77,16 @@ def clean(state: str) -> Line:
 def is_code(text: str) -> bool:
     """Whether a line is program source that the log repeats, not something measured."""
     return _CODE.search(text) is not None
+
+
+def is_headline(text: str) -> bool:
+    """Whether a line is set off by rulers, as ``=== run B lr=10 ===`` is."""
+    return _HEADLINE.match(text[:400]) is not None
+
+
+def is_glog(state: str) -> bool:
+    """Whether a line as printed begins as Google's logger begins it, which Caffe uses."""
+    return state[:1] in "IWEF" and _GLOG.match(state) is not None
 
 
 def is_header(text: str) -> bool:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from convergence_cli.readers._text_config import settings_in
 from convergence_cli.readers._text_dialects import Caffe, Table, darknet, keras_bar, program
-from convergence_cli.readers._text_lines import clean, is_code, is_header, states
+from convergence_cli.readers._text_lines import clean, is_code, is_glog, is_header, is_headline, states
 from convergence_cli.readers._text_pairs import Record, Template, Templates, apply
+from convergence_cli.readers._text_panels import Panel, catboost
 from convergence_cli.readers._text_words import phase_of, series_name
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class LogReader:
     latest: Template | None = None
     _caffe: Caffe = field(default_factory=Caffe)
     _table: Table = field(default_factory=Table)
+    _panel: Panel = field(default_factory=Panel)
+    _raw: str = ""
     _phase: str | None = None
     _code_until: int = 0
     _known: Template | None = None
@@ -53,6 +56,7 @@ class LogReader:
         """The states of a progress bar: of those at one position only the last counts."""
         held: tuple[Record, int | None] | None = None
         for state in shown:
+            self._raw = state
             line = clean(state)
             record = self._table.record(line.text) if self._table.header else None
             if record is None and keras_bar(line.text) is None:
@@ -70,6 +74,7 @@ class LogReader:
             self.runs.add(held[0], self.line, held[1])
 
     def _state(self, state: str) -> None:
+        self._raw = state
         line = clean(state)
         text = line.text
         record = self._dialect(text)
@@ -95,6 +100,14 @@ class LogReader:
         if " avg" in text and (record := darknet(text)) is not None:
             self.runs.form = "darknet"
             return record
+        if "learn: " in text and (record := catboost(text)) is not None:
+            self.runs.form = "catboost"
+            self.runs.run.unnamed.update(record.values)
+            return record
+        if (text[:1] == "|" or self._panel.section) and (record := self._panel.record(text)) is not None:
+            if record.values:
+                self.runs.form = "stable-baselines3"
+            return record
         return self._table.record(text) if self._table.header else None
 
     def _generic(self, text: str) -> Record | None:
@@ -112,15 +125,19 @@ class LogReader:
         if not anchored and self._is_constant(text, form):
             return None
         record = apply(form, tokens)
+        if form.nameless:
+            self.runs.run.unnamed.update(record.values)
         if form is not self._known:
             self._known = form
             if self.runs.form == "text":
-                self.runs.form = program(text) or "text"
+                self.runs.form = program(text, glog=is_glog(self._raw)) or "text"
         self.latest, self.latest_width = form, len(tokens[-1])
         if anchored:
             self._phase = None
         elif self._phase is not None:
-            named = {series_name(name, self._phase): value for name, value in record.values.items()}
+            named = {
+                series_name(name.removeprefix("avg "), self._phase): value for name, value in record.values.items()
+            }
             record = Record(named, rates_only=record.rates_only)
         return record
 
@@ -128,6 +145,8 @@ class LogReader:
         """Whether a number without a step is a setting or a constant of program source."""
         if self.line <= self._code_until:
             self._code_until = self.line + _CODE_REACH
+            return True
+        if form.rates_only and is_headline(text):
             return True
         return form.rates_only and self.runs.run.points == 0 and self._settings(text)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from convergence_cli.readers._text_lines import NUMBER, is_code, to_float
 from convergence_cli.readers._text_words import (
     EPOCHS,
+    OWN_CONTEXT,
     SINGULAR_STEPS,
     STEP_RANK,
     context_in,
@@ -20,6 +21,7 @@ from convergence_cli.readers._text_words import (
     is_junk,
     is_metric,
     is_rate,
+    is_scale,
     key_before,
     series_name,
     step_word,
@@ -39,6 +41,7 @@ _PLACE_GOES_ON = re.compile(r"^(?:,|\]\s*\[) *$")
 _POSITION = re.compile(r"(?:^|[ _-])(?:step|iter|iteration|epoch)$")
 _DATE_OR_CLOCK = re.compile(r"^[/:-]$")
 _LEADING_INDEX = re.compile(r"^\s*\[?\s*$")
+_ASIDE = re.compile(r"^\s*\(\s*\w+\s*[:=]\s*$")
 _INDEX_END = re.compile(r"^\s*\]\s|^:\s")
 
 
@@ -59,7 +62,9 @@ class Template:
     """Which number of a skeleton is what: indices into the line's numbers.
 
     ``pairs`` are (series name, number, divisor or None). Without pairs that measure something the line
-    only says where the run is (``positions_only``).
+    only says where the run is (``positions_only``). After the numbers ``listed`` a comma and another number
+    follow at once: a whole number there may be the first half of one with a decimal comma. A ``nameless``
+    line tells the set ("Train: 0.1, Valid: 0.2") and not the measure, which is called a loss.
     """
 
     gaps: tuple[str, ...]
@@ -70,6 +75,8 @@ class Template:
     bare: bool
     rates_only: bool
     positions_only: bool
+    listed: frozenset[int] = frozenset()
+    nameless: bool = False
 
 
 def split(text: str) -> tuple[tuple[str, ...], list[str]]:
@@ -127,15 +134,22 @@ def template(gaps: Sequence[str]) -> Template | None:
             continue
         if not metric and _POSITION.search(key):
             continue
-        if not tied and not (metric and is_metric(key.split()[-1]) and len(key.split()) <= 3):
+        if not tied and not (metric and is_metric(key.split()[-1]) and len(key.split()) <= 3) and not is_scale(key):
             continue
         name = series_name(key, context)
+        if is_context(key) and pairs and index == pairs[-1][1] + 1 and _ASIDE.match(gaps[index]):
+            # "loss = 2.3 (val = 2.4)"
+            name = series_name(OWN_CONTEXT.sub("", pairs[-1][0]).lstrip("_/. -"), context)
+            metric = is_metric(name)
         pairs.append((name, index, index + 1 if has_total and metric else None))
         measured |= metric
         evidence |= metric and not is_rate(name)
+    nameless = False
     if not measured:
-        pairs = []
-    return _assembled(gaps, pairs, steps, epoch, bare, evidence)
+        sets = {context_in(keys[index][0]): index for _, index, _ in pairs if is_context(keys[index][0])}
+        nameless = len(sets) > 1 and "train" in sets and (bool(steps) or epoch is not None)
+        pairs = [(f"{name}_loss", index, None) for name, index in sets.items()] if nameless else []
+    return _assembled(gaps, pairs, steps, epoch, bare, evidence or nameless, nameless=nameless)
 
 
 def _assembled(
@@ -145,6 +159,8 @@ def _assembled(
     epoch: int | None,
     bare: list[int],
     evidence: bool,
+    *,
+    nameless: bool,
 ) -> Template | None:
     count = len(gaps) - 1
     step = total = None
@@ -172,7 +188,19 @@ def _assembled(
     for pair in pairs:
         if pair[1] not in (step, epoch):
             names.setdefault(pair[0], pair)
-    return Template(tuple(gaps), tuple(names.values()), step, epoch, total, unnamed, not evidence, not names)
+    listed = frozenset(index for index in range(count - 1) if gaps[index + 1] == ",")
+    return Template(
+        gaps=tuple(gaps),
+        pairs=tuple(names.values()),
+        step=step,
+        epoch=epoch,
+        total=total,
+        bare=unnamed,
+        rates_only=not evidence,
+        positions_only=not names,
+        listed=listed,
+        nameless=nameless,
+    )
 
 
 def _bracketed(gaps: Sequence[str], bare: list[int]) -> tuple[int | None, list[int]]:
@@ -198,6 +226,8 @@ def apply(form: Template, tokens: Sequence[str]) -> Record:
     """The record of a line of ``form`` whose numbers are ``tokens``."""
     values: dict[str, float] = {}
     for name, index, divisor in form.pairs:
+        if index in form.listed and tokens[index].lstrip("+-").isdigit():
+            continue
         value = to_float(tokens[index])
         if divisor is not None:
             total = to_float(tokens[divisor])

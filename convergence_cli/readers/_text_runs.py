@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from convergence_cli.readers._text_words import is_metric, is_rate
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from convergence_cli.model import FloatArray
+    from convergence_cli.model import Curve, FloatArray
     from convergence_cli.readers._text_pairs import Record
 
 MAX_RUNS = 1000
@@ -58,6 +58,7 @@ class _Open:
     points: int = 0
     anchored: int = 0
     notes: dict[str, None] = field(default_factory=dict)
+    unnamed: set[str] = field(default_factory=set)
 
 
 class Assembler:
@@ -287,8 +288,27 @@ class Assembler:
             name = self._name if number == 1 else f"{self._name}#{number}"
             several = (f"the file holds {len(opened)} runs; this is number {number}",) if len(opened) > 1 else ()
             curves = run.collector.curves()
+            if run.unnamed:
+                curves, told = _named(curves, run.unnamed)
+                run.notes[told] = None
             runs.append(Run(name, self._path, self.form, curves, run.config, (*several, *run.notes, *notes)))
         return runs
+
+
+def _named(curves: tuple[Curve, ...], unnamed: set[str]) -> tuple[tuple[Curve, ...], str]:
+    """``curves`` with those called losses for want of a name called scores where they rise within 0 to 1."""
+    kinds = [curve for curve in curves if curve.name in unnamed]
+    rises = [
+        bool(((curve.value >= 0) & (curve.value <= 1)).all()) and float(curve.value[-1]) > float(curve.value[0])
+        for curve in kinds
+    ]
+    if not all(rises):
+        return curves, "the log does not name what it measures: it is read as a loss"
+    renamed = tuple(
+        replace(curve, name=curve.name.replace("_loss", "_score")) if curve.name in unnamed else curve
+        for curve in curves
+    )
+    return renamed, "the log does not name what it measures: it rises within 0 to 1 and is read as a score"
 
 
 def _back_at_start(trace: _Trace, value: float) -> bool:

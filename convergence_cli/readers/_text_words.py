@@ -76,10 +76,12 @@ _CONTEXTS = {
 _ALTERNATIVES = "train|training|val|valid|validation|dev|test|testing|eval|evaluation"
 CONTEXT = re.compile(rf"(?<![\w/.@-])({_ALTERNATIVES})(?![\w/.@'-])", re.IGNORECASE)
 OWN_CONTEXT = re.compile(rf"^(?:{_ALTERNATIVES})(?=[_/. -])", re.IGNORECASE)
-PHASE = re.compile(rf"^[\W_]*({_ALTERNATIVES})(?: (?:set|phase|results?|metrics?|epoch))?[\W_]*$", re.IGNORECASE)
+PHASE = re.compile(
+    rf"^[\W_]*({_ALTERNATIVES})(?: (?:set|phase|results?|metrics?|epoch|errors?|performance))?[\W_]*$", re.IGNORECASE
+)
 _METRIC = re.compile(
     r"loss|accura|perplexity|logloss|entropy"
-    r"|(?<![a-z])(?:acc|nll|ppl|xent|cost|err|error|mse|mae|rmse|mape|bleu|f1|auc|map|miou|iou|dice|reward|"
+    r"|(?<![a-z])(?:acc|nll|ppl|xent|cost|err|error|mse|mae|rmse|mape|bleu|f1|auc|map|miou|iou|dice|rew|reward|"
     r"rewards|return|elbo|kl|bpb|bpc|lr|learning.?rate|grad.?norm|gnorm|score|objective|recall|precision|"
     r"top.?[15]|prec.[15]|psnr|ssim|wer|cer|r2|dev|rmsle|ndcg|merror|mlogloss|multi_logloss|l1|l2)(?![a-z])"
 )
@@ -88,6 +90,7 @@ _HYPERPARAMETER = re.compile(
     r"|scale|target|min_|max_|num_|decay|policy|eps|mult|steps$|iters$|epochs?$|file|path|dir|gamma|momentum"
 )
 _RATE = re.compile(r"(?<![a-z])(?:lr|learning.?rate)(?![a-z])|grad.?norm|gnorm")
+_SCALE = re.compile(r"(?<![a-z])(?:loss|grad)[_ -]?scale$")
 _JUNK = re.compile(
     r"(?<![a-z])(?:time|eta|elapsed|tok/s|tokens?/s|it/s|mem|memory|speed|date|gpu|sec|secs|seconds|remaining|"
     r"duration|runtime|throughput|samples/s|tflops|mfu|img/s|max_mem|batch_time|data_time|train_time|step_avg|"
@@ -112,6 +115,11 @@ def is_rate(name: str) -> bool:
     return _RATE.search(name.lower()) is not None
 
 
+def is_scale(name: str) -> bool:
+    """Whether a name is that of the factor by which mixed precision scales the loss."""
+    return _SCALE.search(name.lower()) is not None
+
+
 def is_junk(name: str) -> bool:
     """Whether a name is certainly a clock, a speed, a size or a source location."""
     return _JUNK.search(name.lower()) is not None
@@ -124,6 +132,8 @@ def key_before(gap: str) -> tuple[str, bool]:
     """
     tail = _WRAPPER.sub("", gap[-400:]) if gap.endswith(("(", "[", " ")) else gap[-400:]
     bare = tail.rstrip(" \t\"'([{<")
+    if bare.endswith((" was", " is")) and bare != tail:
+        bare = bare.rpartition(" ")[0] + ":"
     tied = bare.endswith((":", "="))
     text = bare.rstrip(" \t:=\"'([{<")
     if len(text) == len(gap[-400:]):

@@ -9,11 +9,13 @@ from convergence_cli.errors import NoLossError
 from convergence_cli.pattern import Stopwatch, compiled
 from convergence_cli.printable import printable
 from convergence_cli.readers._guard import HEAD_BYTES
+from convergence_cli.readers._text_decimal import comma_to_point, with_points, writes_decimal_commas
 from convergence_cli.readers._text_dialects import Table
 from convergence_cli.readers._text_fast import feed_block
 from convergence_cli.readers._text_lines import NUMBER, clean, states, to_float
 from convergence_cli.readers._text_log import LogReader
 from convergence_cli.readers._text_pairs import Record, Templates, split
+from convergence_cli.readers._text_panels import Panel, catboost
 from convergence_cli.readers._text_runs import Assembler
 from convergence_cli.readers._text_words import is_metric, is_rate
 
@@ -74,12 +76,17 @@ def sniff(source: Source) -> float:
     if len(head) >= HEAD_BYTES - 4:
         lines.pop()
     templates, seen = Templates(), set()
-    table = Table()
+    table, panel = Table(), Panel()
     measured = anchored = rows = total = 0
     for raw in lines:
         for state in states(raw)[-2:]:
             total += 1
             shown = clean(state).text
+            known = catboost(shown) or panel.record(shown)
+            if known is not None:
+                measured += bool(known.values)
+                anchored += known.step is not None
+                continue
             rows += table.record(shown) is not None or table.heads(shown)
             found = templates.match(shown)
             if found is None or found[0].positions_only:
@@ -121,8 +128,11 @@ def _read_one(source: Source, pattern: Stopwatch | None) -> list[Run]:
     log = LogReader(runs)
     before = len(source.notes)
     tail = b""
+    commas: bool | None = None
     for block in source.line_blocks():
-        tail = _block(log, tail + block, pattern)
+        if commas is None:
+            commas = pattern is None and writes_decimal_commas(block)
+        tail = _block(log, tail + (with_points(block) if commas else block), pattern)
     torn = False
     if tail:
         torn = pattern is None and _is_torn(tail, log)
@@ -214,5 +224,5 @@ def _by_pattern(pattern: Stopwatch, text: str) -> Record | None:
 
 
 def _number(text: str) -> float | None:
-    match = NUMBER.search(text)
+    match = NUMBER.search(comma_to_point(text.strip()))
     return to_float(match[1]) if match else None

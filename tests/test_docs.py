@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from convergence_cli import roles
+from convergence_cli import pattern, roles
 from convergence_cli.features import classifier, segments, verdict, view
 from convergence_cli.readers import READERS, _collect, _guard, _text_runs, discover, reader, text, wandb
 from convergence_cli.rules import all_rules
@@ -79,6 +79,9 @@ def test_thresholds_of_the_verdict_are_those_of_the_classifier() -> None:
         ("formats", "no more than {} groups", view.VIEW_BUCKETS),
         ("formats", "cover less than {:.0%} of", roles._MIN_COVERAGE),
         ("formats", "at most {:,} characters", text.PATTERN_LINE),
+        ("formats", "more than {:.0f} seconds", pattern.BUDGET_SECONDS),
+        ("formats", "and {:.0f} microseconds a line", pattern.LINE_SECONDS * 1e6),
+        ("../SECURITY", "once it took {:.0f} seconds", pattern.BUDGET_SECONDS),
         ("formats", "up to {:,} files", discover.MAX_FILES),
         ("formats", "one JSON document | {} MiB", _guard.MAX_DOCUMENT_BYTES >> 20),
         ("formats", "one line | {} MiB", _guard.MAX_LINE_BYTES >> 20),

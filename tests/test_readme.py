@@ -19,6 +19,7 @@ import yaml
 from convergence_cli import errors
 from convergence_cli.features import verdict
 from convergence_cli.model import LABELS
+from convergence_cli.reporters import concise
 from convergence_cli.settings import FORMATS, resolve
 from tests.cli.process import clean_environment
 
@@ -91,6 +92,9 @@ def test_formats_named_are_all_there_are() -> None:
     listed = re.search(r"`--format` is (.*?)\.", README, re.DOTALL)
     assert listed is not None
     assert tuple(re.findall(r"`(\w+)`", listed[1])) == FORMATS
+    line = re.search(r"`concise` \(findings: `(.*?)`\)", README)
+    assert line is not None
+    assert f"``{line[1]}``" in str(concise.render.__doc__)
 
 
 def test_rules_are_those_of_the_program() -> None:

@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from convergence_cli.features.gap import MIN_EVALS
+from convergence_cli.features.gap import MIN_EVALS, SMOOTHED_FROM
 from convergence_cli.features.robust import logistic
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ SMALL_RISE = 0.05
 VAL_RISE = 0.06
 VAL_RISE_OF_DROP = 0.04
 RISING_TREND_Z = 4.0
+LASTING_TREND_Z = 1.5
+STEADY_RISE = 0.25
 # Fall of training since the best evaluation from which it 'goes on falling'.
 TRAIN_FALL = 0.04
 # Drop below which a loss counts as not having moved (runmedic's 2 %).
@@ -152,13 +154,14 @@ def overfitting_of(gap: Gap) -> float:
     if gap.evals < MIN_EVALS or gap.evals_since < 3:
         return 0.0
     rose = min(over(gap.rise_share, VAL_RISE), over(gap.rise_of_drop, VAL_RISE_OF_DROP))
-    risen = max(over(gap.rise_z, 3.0), over(max(gap.trend_z, 0.0), RISING_TREND_Z, 6.0))
+    lasting = over(max(gap.trend_z, 0.0), LASTING_TREND_Z)
+    risen = max(min(over(gap.rise_z, 3.0), lasting), over(max(gap.trend_z, 0.0), RISING_TREND_Z, 6.0))
     surely = min(risen, over(gap.above_share, 0.6, 6.0))
     if gap.train_fall is None:
         training = 0.6
     else:
         training = over(max(gap.train_fall, 0.0), TRAIN_FALL, 3.0) if gap.train_fall < 2 * TRAIN_FALL else 1.0
-    if gap.steady >= 3 and gap.rise_share >= 0.1:
+    if gap.evals < SMOOTHED_FROM and gap.steady >= 3 and gap.rise_share >= STEADY_RISE:
         # With a handful of evaluations the noise cannot be measured; an unbroken rise has odds of its own.
         surely = max(surely, 0.75)
     return min(rose, surely, training)

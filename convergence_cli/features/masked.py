@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from convergence_cli.model import Curve
 
 # A loss does not fall from above this share of its start to exactly 0 within one logged step.
-_ABRUPT = 0.05
+_ABRUPT = 0.25
 _LASTING = 3
 # Nor by this many standard deviations of its noise over so many points before: hinge losses end at 0 by steps.
 _JUMP, _RECENT = 8.0, 30

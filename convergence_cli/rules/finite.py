@@ -86,7 +86,8 @@ def masked_nan(train_loss: Loss, verdict: Verdict, masked_nan: MaskedNan | None 
 
     How it decides
         Exact zeros at the steps of a non-finite gradient norm; without one, at least 3 exact zeros to the
-        end of the log, right after a loss above 5 % of its start. Warning where they do not reach the end.
+        end of the log, right after a loss above a quarter of its start and 8 times its noise. Warning where
+        they do not reach the end.
 
     Known false alarms
         A hinge or margin loss can honestly reach exactly 0; it gets there gradually.

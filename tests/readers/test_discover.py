@@ -113,6 +113,13 @@ def test_event_files_of_two_runs_are_two_runs(tmp_path: Path) -> None:
     assert len(_names(tmp_path)) == 3
 
 
+def test_the_run_in_the_working_directory_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(FIXTURES / "tensorboard" / "recovered-spike", tmp_path / "run")
+    _write(tmp_path / "run" / "events.out.tfevents.2", b"")
+    monkeypatch.chdir(tmp_path / "run")
+    assert _names(Path()) == ["."]
+
+
 def test_the_metrics_of_a_store_are_one_run() -> None:
     (candidate,) = discover(str(FIXTURES / "mlflow" / "healthy-digits")).candidates
     assert {source.path.name for source in candidate.sources} == {"learning_rate", "train_loss", "val_loss"}

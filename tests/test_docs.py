@@ -87,6 +87,7 @@ def test_thresholds_of_the_verdict_are_those_of_the_classifier() -> None:
         ("formats", "one line | {} MiB", _guard.MAX_LINE_BYTES >> 20),
         ("formats", "beside a log | {} MiB", _guard.MAX_CONFIG_BYTES >> 20),
         ("formats", "series in a run | {:,}", _collect.MAX_SERIES),
+        ("formats", "points kept of a run | {:,}", _collect.MOST_POINTS),
         ("formats", "runs in a text file | {:,}", _text_runs.MAX_RUNS),
         ("formats", "more than {:.0%} of the points", segments._UNORDERED_SHARE),
         ("formats", "once it has {} points", segments._MIN_FRESH),

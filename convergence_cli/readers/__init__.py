@@ -24,6 +24,7 @@ READERS = (
     "tensorboard",
     "wandb",
     "huggingface",
+    "tidy",
     "json_columns",
     "jsonl",
     "mlflow",

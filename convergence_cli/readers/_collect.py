@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 KEPT_POINTS = 1 << 16
 MAX_SERIES = 1000
 MAX_RESTARTS = 1000
+# Over all series of a run; beyond it each keeps a quarter as many points, again and again.
+MOST_POINTS = 4 << 20
+_FEWEST_KEPT = 256
+_FLUSHED_ROWS = 4096
 _EXTRAS = ("epoch", "time", "line")
 
 
@@ -42,6 +46,8 @@ class Collector:
     def __init__(self, file: str | None = None) -> None:
         self._file = file
         self._series: dict[str, _Series] = {}
+        self._kept = KEPT_POINTS
+        self._held = 0
         self.dropped: set[str] = set()
 
     def add(
@@ -88,7 +94,7 @@ class Collector:
             rows["value"].append(value)
             for key, extra in extras.items():
                 rows[key].append(np.nan if extra is None else extra)
-            if len(rows["step"]) >= KEPT_POINTS:
+            if len(rows["step"]) >= _FLUSHED_ROWS:
                 self._flush_rows(series)
 
     def curves(self) -> tuple[Curve, ...]:
@@ -133,20 +139,33 @@ class Collector:
             kept.append(np.broadcast_to(np.nan, count) if column is None else np.asarray(column, dtype=np.float64))
         series.pending += count
         series.total += count
-        if series.total > KEPT_POINTS and series.pending >= KEPT_POINTS:
+        self._held += count
+        if series.total > self._kept and series.pending >= self._kept:
             self._shrink(series, final=False)
+        if self._held > MOST_POINTS and self._kept > _FEWEST_KEPT:
+            self._shrink_all()
+
+    def _shrink_all(self) -> None:
+        self._kept //= 4
+        for series in self._series.values():
+            if series.total > self._kept:
+                self._shrink(series, final=False)
+        self._held = sum(
+            series.pending + sum(len(part.count) for part in series.buckets) for series in self._series.values()
+        )
 
     def _shrink(self, series: _Series, *, final: bool) -> None:
         """Turn pending points into buckets; double the bucket size whenever there are too many."""
         step, value = (_joined(series.parts[key]) for key in ("step", "value"))
         if not series.buckets:
-            while -(-series.pending // series.size) > KEPT_POINTS:
+            while -(-series.pending // series.size) > self._kept:
                 series.size *= 2
         count = series.pending if final else series.pending - series.pending % series.size
-        series.buckets.append(reduce_points(step[:count], value[:count], series.size))
-        series.parts = {"step": [step[count:]], "value": [value[count:]]}
-        series.pending -= count
-        while sum(len(part.count) for part in series.buckets) > KEPT_POINTS:
+        if count:
+            series.buckets.append(reduce_points(step[:count], value[:count], series.size))
+            series.parts = {"step": [step[count:]], "value": [value[count:]]}
+            series.pending -= count
+        while sum(len(part.count) for part in series.buckets) > self._kept:
             series.buckets = [halve(concatenate(series.buckets))]
             series.size *= 2
 

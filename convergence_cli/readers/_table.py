@@ -134,7 +134,8 @@ def _fit(lines: Sequence[str], delimiter: str, complete: bool) -> Layout | None:
     width = len(names)
     if width > MAX_COLUMNS or (width < 2 and delimiter) or (delimiter == " " and not body):
         return None
-    decimal = _decimal(body) if delimiter != "," else "."
+    # Between commas only a quoted cell can hold one: "2,3".
+    decimal = _decimal(body)
     kinds = [_kinds([row[index] for row in body if len(row) > index], decimal) for index in range(width)]
     numbers = frozenset(index for index, (number, text) in enumerate(kinds) if number > text)
     found, texts = sum(kind[0] for kind in kinds), sum(kind[1] for kind in kinds)

@@ -42,8 +42,8 @@ class Axes:
 
 
 def axis_name(name: str) -> str:
-    """A column name without prefix, case and punctuation: ``trainer/Global Step`` is ``global_step``."""
-    last = name.rsplit("/", 1)[-1].strip()
+    """A column name without prefix, unit, case and punctuation: ``trainer/Global Step (#)`` is ``global_step``."""
+    last = re.sub(r"\s*\([^()]{0,40}\)$", "", name.rsplit("/", 1)[-1].strip())
     snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", last)
     return re.sub(r"[\s\-.]+", "_", snake).lower().strip("_#")
 

@@ -37,7 +37,7 @@ def parse_block(block: bytes, width: int, delimiter: str, decimal: str) -> list[
     That is: NUL bytes, remarks, blank lines, open quotes, rows that are too long, undecodable
     bytes, and rows without any number (which may be a second header).
     """
-    if delimiter in ("", "|") or b"\0" in block or b"#" in block or (b'"' in block and block.count(b'"') % 2):
+    if delimiter in ("", "|", decimal) or b"\0" in block or b"#" in block or (b'"' in block and block.count(b'"') % 2):
         return None
     line_ends = np.count_nonzero(np.frombuffer(block, dtype=np.uint8) == ord("\n"))
     import pandas as pd

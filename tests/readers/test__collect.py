@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convergence_cli.readers._collect import KEPT_POINTS, MAX_SERIES, Collector
+from convergence_cli.readers._collect import KEPT_POINTS, MAX_SERIES, MOST_POINTS, Collector
 
 if TYPE_CHECKING:
     from convergence_cli.model import Curve
@@ -114,3 +114,21 @@ def test_series_beyond_the_limit_are_named() -> None:
     assert len(collector.curves()) == MAX_SERIES
     collector.add_row({"val_loss": 1.0}, 1)
     assert len(collector.curves()) == MAX_SERIES + 1
+
+
+def test_many_long_series_share_the_points_that_are_kept() -> None:
+    collector = Collector()
+    count, block, series = 40_000, 10_000, 200
+    step, value = np.arange(count, dtype=np.float64), np.linspace(5.0, 1.0, count)
+    value[12_345] = np.nan
+    for at in range(0, count, block):
+        for number in range(series):
+            collector.add(f"m{number}", step[at : at + block], value[at : at + block])
+    curves = collector.curves()
+    assert sum(len(curve.value) for curve in curves) <= MOST_POINTS
+    for curve in curves:
+        assert curve.points == count
+        assert curve.buckets is not None
+        assert curve.buckets.nonfinite.sum() == 1
+        assert (np.nanmax(curve.buckets.high), np.nanmin(curve.buckets.low)) == (5.0, 1.0)
+        assert curve.step[-1] == count - 1

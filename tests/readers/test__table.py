@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from convergence_cli.readers import delimited
+from convergence_cli.readers._guard import ReadOptions, Source
 from convergence_cli.readers._table import detect, is_header, named
 from convergence_cli.readers._table_axes import axis_name, choose_axes
 from convergence_cli.readers._table_cells import Column, parse_column, parse_number
@@ -188,3 +191,23 @@ def test_columns_in_one_go_only_where_every_line_is_a_plain_row() -> None:
     assert split_columns(["1,2", "3,4"], ",", 2) == [["1", "3"], ["2", "4"]]
     for odd in ("5", "5,6,7", "# 5,6", 'a,"b"', "step,loss", "", "5,\0"):
         assert split_columns(["1,2", odd], ",", 2) is None
+
+
+@pytest.mark.parametrize("big", [0, 1 << 40])
+def test_quoted_cells_between_commas_may_have_a_decimal_comma(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, big: int
+) -> None:
+    monkeypatch.setattr(delimited, "BIG_BYTES", big)
+    path = tmp_path / "log.csv"
+    path.write_text('Epoch (#),loss,images\n1,"2,3","1,200"\n2,"0,95","2,400"\n')
+    (run,) = delimited.read([Source(path, path.name)], ReadOptions())
+    assert {curve.name: curve.value.tolist() for curve in run.curves}["loss"] == [2.3, 0.95]
+    assert run.curves[0].step.tolist() == [1, 2]
+    assert run.config == {"x": "epoch"}
+
+
+@pytest.mark.parametrize(
+    ("shown", "name"), [("Epoch (#)", "epoch"), ("Time (s)", "time"), ("trainer/Global Step", "global_step")]
+)
+def test_a_unit_is_no_part_of_an_axis(shown: str, name: str) -> None:
+    assert axis_name(shown) == name

@@ -189,9 +189,6 @@ def improved_of(shape: Shape, chance: Chance) -> float:
         return min(moved, 0.15)
     if fall < SMALL_DROP and shape.points >= 20 and (shape.body_drop < 0.01 or shape.body_z > -2.5):
         moved = min(moved, 0.3 + 0.4 * max(fall - MOVED, 0.0) / (SMALL_DROP - MOVED))
-    if shape.resting and fall < DEAD_DROP and abs(shape.late_z) < RISING_Z:
-        # A constant output has no batch noise; a model that learns has.
-        moved = min(moved, 0.3)
     if shape.third_drop > 0.75 * MOVED and shape.third_z > SEEN_Z:
         # A fall that can be told from noise, though not for certain: no ground to call it flat.
         moved = max(moved, 0.48)
@@ -201,4 +198,7 @@ def improved_of(shape: Shape, chance: Chance) -> float:
     if shape.drop_z > LEVELLED_Z and shape.body_z < -MOVED_Z and shape.early_share > LEVELLED_SHARE:
         # A small but clear fall that has levelled off: a loss with a large constant in it looks like that.
         moved = max(moved, 0.5)
+    if shape.resting and fall < DEAD_DROP and abs(shape.late_z) < RISING_Z:
+        # A constant output has no batch noise; a model that learns has.
+        moved = min(moved, 0.3)
     return moved

@@ -38,6 +38,8 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=26"
 	$(BIN)/python -m pip install --quiet --upgrade-strategy only-if-needed -c constraints.txt torch==2.13.0
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev,plot,torch]"
+	@# As pip does for a package that is not editable; an environment may forbid it at run time.
+	@$(BIN)/python -m compileall -q convergence_cli
 	@touch $(STAMP)
 
 # The frameworks that write the fixtures live in an environment of their own; takes about five minutes.

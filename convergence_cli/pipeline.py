@@ -106,7 +106,7 @@ def _judged(evidence: Evidence, rules: Sequence[Rule]) -> RunReport:
 def _each(paths: Sequence[str], settings: Settings) -> Iterator[Run | RunError]:
     for path in paths:
         try:
-            found = discover(path)
+            found = discover(path, patterned=settings.pattern is not None)
         except SourceError as error:
             yield RunError(error.path, error.message, error.hint)
             continue

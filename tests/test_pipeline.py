@@ -213,3 +213,19 @@ def test_no_settings_break_the_diagnosis(name: str, config: dict[str, Any]) -> N
     json.dumps(to_data(Report((report,), (), "0")), allow_nan=False)
     for remedy in report.remedies:
         assert all(not isinstance(v, float) or math.isfinite(v) for v in remedy.change.values())
+
+
+PATTERN = r"\[(?P<step>\d+)\] (?P<loss>\S+)"
+
+
+def test_a_pattern_reads_what_no_reader_knows(tmp_path: Path) -> None:
+    odd = tmp_path / "odd.txt"
+    odd.write_text("".join(f"[{step}] {2.3 * 0.97**step:.4f}\n" for step in range(100)))
+    _csv(tmp_path / "log.csv", make("exponential", 0))
+    alone = analyze_paths([str(odd)], Settings())
+    assert alone.runs == ()
+    assert "--pattern" in (alone.errors[0].hint or "")
+    (run,) = analyze_paths([str(odd)], Settings(pattern=PATTERN)).runs
+    assert (run.verdict.label, run.summary["points"]) == ("converging", 100)
+    both = analyze_paths([str(tmp_path)], Settings(pattern=PATTERN))
+    assert {(run.name, run.format) for run in both.runs} == {("log.csv", "csv"), ("odd.txt", "text")}

@@ -34,14 +34,13 @@ class Shape:
     best in standard errors.
     ``never_below``: all groups lie above the very first point (less 10 %), and the last third beyond twice
     it. ``resolution``: the smallest drop, as a share of the start, that the noise would let be seen.
-    ``above_start``: the share of the last third that lies above the start. ``tail_jump``: how many of the
-    last points lie beyond everything before by more than the drop; ``climbing``: how many of them climb
-    without a break beyond the later half; ``tail_falls``: the last five have passed their highest.
-    ``third_drop``: the drop from the first third to the last, as a share of the start; ``third_z``: the
-    same in standard errors. ``early_share``: the
-    share of the drop that was made by half-time. ``peak``: the highest point; ``variation``: the spread of
-    single points over the level. ``resting``: from the first third on the loss lies on one value, with less
-    noise than batches of data have.
+    ``tail_jump``: how many of the last points lie beyond everything before by more than the drop;
+    ``climbing``: how many of them climb without a break beyond the later half; ``tail_falls``: the last five
+    have passed their highest. ``third_drop``: the drop from the first third to the last, as a share of the
+    start; ``third_z``: the same in standard errors. ``early_share``: the share of the drop that was made by
+    half-time. ``peak``: the highest point; ``variation``: the spread of single points over the level.
+    ``resting``: from the first third on the loss lies on one value, with less noise than batches of data
+    have.
     """
 
     view: View
@@ -61,7 +60,6 @@ class Shape:
     fall_z: float
     never_below: bool
     resolution: float
-    above_start: float
     tail_jump: int
     climbing: int
     tail_falls: bool
@@ -153,7 +151,6 @@ def shape_of(curve: Curve) -> Shape | None:
         never_below=_never_below(y, third),
         resolution=3 * noise * math.sqrt(1.57 * 2 / third) / max(abs(start), _TINY),
         rise_z=min((end - median(near)) / (sigma * math.sqrt(1.57 * (1 / tail + 1 / len(near)))), 1e6),
-        above_start=float((y[-third:] > start).mean()),
         tail_jump=_tail_jump(curve, view, start, best),
         climbing=_climbing(curve, view, start),
         tail_falls=_tail_falls(curve, view),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from convergence_cli.errors import SourceError
+from convergence_cli.errors import SourceError, UnknownFormatError
 from convergence_cli.printable import counted, printable
 from convergence_cli.readers import best_reader, reader
 from convergence_cli.readers._guard import Source
@@ -63,13 +63,14 @@ class Found:
     errors: tuple[SourceError, ...]
 
 
-def discover(path: str) -> Found:
+def discover(path: str, *, patterned: bool = False) -> Found:
     """The runs at ``path`` (a file, a folder, or one of ``STANDARD_INPUT``).
 
-    Raises ``SourceError`` where the path is missing or holds no log at all.
+    ``patterned``: a pattern will say how to read text: a file named by itself is read by it, in a folder those
+    that no other reader knows. Raises ``SourceError`` where the path is missing or holds no log at all.
     """
     if path in STANDARD_INPUT:
-        return Found((_single(_standard_input()),), ())
+        return Found((_single(_standard_input(), patterned),), ())
     where = Path(path)
     try:
         mode = where.stat().st_mode
@@ -77,17 +78,17 @@ def discover(path: str) -> Found:
         reason = getattr(error, "strerror", None) or str(error)
         raise SourceError(path, f"{printable(path)} cannot be read: {printable(reason)}.", "Check the path.") from error
     if stat.S_ISDIR(mode):
-        return _folder(where)
+        return _folder(where, patterned)
     if stat.S_ISFIFO(mode) and path.startswith(_DESCRIPTORS):
         with open(where, "rb") as stream:
-            return Found((_single(Source.from_stream(stream, path)),), ())
+            return Found((_single(Source.from_stream(stream, path), patterned),), ())
     if not stat.S_ISREG(mode):
         raise SourceError(
             path,
             f"{printable(path)} is not a regular file.",
             "Point ctroubleshoot at a log file or a run folder.",
         )
-    return Found((_single(Source(where, path)),), ())
+    return Found((_single(Source(where, path), patterned),), ())
 
 
 def _standard_input() -> Source:
@@ -101,17 +102,21 @@ def _standard_input() -> Source:
         raise SourceError(shown, message, "Save the log to a file and name that.") from error
 
 
-def _single(source: Source) -> Candidate:
+def _single(source: Source, patterned: bool = False) -> Candidate:
     if not source.head.strip():
         raise source.error("is empty: nothing has been logged yet.", "Try again after the first logged step.")
-    module = best_reader(source)
+    # Who names the numbers of a file knows better than any guess at its format.
+    by_pattern = patterned and b"\0" not in source.head
+    module = reader("text") if by_pattern else best_reader(source)
     if module is None:
         if b"\0" in source.head:
-            raise source.error(
+            raise _unknown(
+                source,
                 "is binary and in no format that is known.",
                 "Give a log (CSV, JSON, TensorBoard, W&B, plain text) or the run folder.",
             )
-        raise source.error(
+        raise _unknown(
+            source,
             "holds no metrics that are recognised.",
             'Name the numbers with --pattern, for instance --pattern "step (?P<step>\\d+) loss (?P<loss>\\S+)".',
         )
@@ -119,14 +124,18 @@ def _single(source: Source) -> Candidate:
     return Candidate(source.path.name or source.shown, folder, (source,), module)
 
 
-def _folder(root: Path) -> Found:
+def _unknown(source: Source, message: str, hint: str) -> UnknownFormatError:
+    return UnknownFormatError(source.shown, f"{printable(source.shown)} {message}", hint)
+
+
+def _folder(root: Path, patterned: bool) -> Found:
     errors: list[SourceError] = []
     files = list(_walk(root, errors))
     groups = _grouped(root, files)
     candidates: list[Candidate] = []
     for folder, members in groups:
         try:
-            found = _group_candidate(root, folder, members)
+            found = _group_candidate(root, folder, members, patterned)
         except SourceError as error:
             if len(groups) == 1 or _looks_like_log(members[0]):
                 errors.append(error)
@@ -147,12 +156,13 @@ def _looks_like_log(path: Path) -> bool:
     return path.name.lower().endswith(_LOG_ENDINGS) or "tfevents" in path.name
 
 
-def _group_candidate(root: Path, folder: Path, members: tuple[Path, ...]) -> Candidate | None:
+def _group_candidate(root: Path, folder: Path, members: tuple[Path, ...], patterned: bool) -> Candidate | None:
     sources = tuple(Source(path, str(path), follow_links=False) for path in members)
     if len(sources) == 1:
         if not _looks_like_log(members[0]) and not sources[0].head.strip():
             return None
-        found = _single(sources[0])
+        known = best_reader(sources[0]) if patterned else None
+        found = _single(sources[0], patterned and (known is None or known is reader("text")))
         sources, module = found.sources, found.reader
     else:
         module = reader(_group_reader(members[0]))

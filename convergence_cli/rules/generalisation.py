@@ -66,6 +66,8 @@ def overfitting(gap: Gap, val_loss: Loss, verdict: Verdict) -> Iterator[Finding]
             "evaluations_since_best": gap.evals_since,
             "training_fall_since_best": None if gap.train_fall is None else round(gap.train_fall, 4),
             "noise": gap.noise,
+            "gap_at_start": gap.gap_start,
+            "gap_at_end": gap.gap_end,
         },
         series=val_loss.name,
         first_step=gap.best_step,

@@ -49,7 +49,6 @@ class Gap:
     above_share: float
     steady: int
     train_fall: float | None
-    train_end: float | None
     gap_start: float | None
     gap_end: float | None
 
@@ -93,7 +92,6 @@ def gap_of(train: Shape | None, val: Shape) -> Gap:
         above_share=float((after[len(after) // 2 :] > bar).mean()) if len(after) else 0.0,
         steady=_steady(after, best),
         train_fall=_train_fall(train, float(step[best_index]), float(step[-1])),
-        train_end=None if train is None else train.end,
         gap_start=_gap_at(train, step[: max(n // 5, 1)], y[: max(n // 5, 1)]),
         gap_end=_gap_at(train, step[-tail:], y[-tail:]),
     )

@@ -33,7 +33,6 @@ class GradNorm:
     low: float
     low_step: float
     peak: float
-    peak_step: float
     growth: float
     growth_z: float
     p50: float
@@ -65,7 +64,6 @@ def grad_norm_of(curve: Curve) -> GradNorm | None:
         low=float(smooth[low_index]),
         low_step=float(view.step[low_index]),
         peak=float(view.high[peak_index]),
-        peak_step=float(view.step[peak_index]),
         growth=end / max(float(smooth[low_index]), 1e-300),
         growth_z=kendall_z(y[low_index:]),
         p50=p50,

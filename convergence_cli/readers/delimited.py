@@ -6,8 +6,6 @@ Layouts: https://lightning.ai (CSVLogger), https://keras.io/api/callbacks/csv_lo
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from convergence_cli.model import Run
@@ -35,11 +33,8 @@ def sniff(source: Source) -> float:
 
 
 def read(sources: Sequence[Source], options: ReadOptions) -> list[Run]:
-    """A run for each table; tables that hold one metric each (DVCLive, CatBoost) make one run together."""
-    runs = [_read_table(source) for source in sources]
-    if len(runs) > 1 and {run.format for run in runs} <= {"dvclive", "catboost"}:
-        return [_together(runs)]
-    return runs
+    """A run for each table."""
+    return [_read_table(source) for source in sources]
 
 
 def _read_table(source: Source) -> Run:
@@ -62,20 +57,3 @@ def _read_table(source: Source) -> Run:
     if collector.dropped:
         notes.append(f"{len(collector.dropped):,} series beyond the first {len(curves):,} were left out")
     return Run(source.path.stem, source.shown, table.format, curves, {"x": table.x}, tuple(notes))
-
-
-def _together(runs: list[Run]) -> Run:
-    """One run from files with one metric each; a name that several files use gets its file's name before it."""
-    counts = Counter(curve.name for run in runs for curve in run.curves)
-    curves = tuple(
-        replace(curve, name=f"{_set_name(run.name)}/{curve.name}") if counts[curve.name] > 1 else curve
-        for run in runs
-        for curve in run.curves
-    )
-    notes = tuple(dict.fromkeys(note for run in runs for note in run.notes))
-    return replace(runs[0], curves=curves, notes=notes)
-
-
-def _set_name(stem: str) -> str:
-    """CatBoost's ``learn_error.tsv`` holds the set ``learn``."""
-    return stem.removesuffix("_error")

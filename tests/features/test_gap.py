@@ -58,7 +58,7 @@ def test_one_bad_evaluation_is_not_the_end_level() -> None:
 
 def test_without_training_there_is_no_fall_and_no_gap() -> None:
     found = gap_of(None, _shape(falling(20, 2.0, 1.0)))
-    assert (found.train_fall, found.train_end, found.gap_start, found.gap_end) == (None, None, None, None)
+    assert (found.train_fall, found.gap_start, found.gap_end) == (None, None, None)
 
 
 def test_training_that_ended_before_the_best_says_nothing_of_the_time_since() -> None:

@@ -124,27 +124,6 @@ def test_ultralytics_pads_header_and_cells() -> None:
     assert [str(value) for value in curves(run)["val/box_loss"].value] == ["nan", "inf", "4.2"]
 
 
-def test_catboost_files_become_one_run() -> None:
-    learn = source("iter\tLogloss\n0\t0.69\n1\t0.6\n", "learn_error.tsv")
-    test = source("iter\tLogloss\n0\t0.7\n1\t0.65\n", "test_error.tsv")
-    (run,) = delimited.read([learn, test], ReadOptions())
-    assert run.format == "catboost"
-    assert points(run, "learn/Logloss") == [(0, 0.69), (1, 0.6)]
-    assert points(run, "test/Logloss") == [(0, 0.7), (1, 0.65)]
-
-
-def test_dvclive_files_become_one_run() -> None:
-    parts = [
-        source("timestamp\tstep\tloss\n1650000000000\t0\t3.5\n1650000001000\t1\t2.5\n", "loss.tsv"),
-        source("step\tacc\n0\t0.1\n1\t0.2\n", "acc.tsv"),
-    ]
-    (run,) = delimited.read(parts, ReadOptions())
-    assert run.format == "dvclive"
-    assert points(run, "loss") == [(0, 3.5), (1, 2.5)]
-    assert list(curves(run)["loss"].time) == [1650000000000, 1650000001000]
-    assert points(run, "acc") == [(0, 0.1), (1, 0.2)]
-
-
 def test_separate_tables_are_separate_runs() -> None:
     runs = delimited.read([source("step,loss\n0,1\n1,2\n", name) for name in ("a.csv", "b.csv")], ReadOptions())
     assert [run.name for run in runs] == ["a", "b"]

@@ -152,7 +152,8 @@ class Placing:
         filled = _filled(logged, self.inside.last)
         before = np.concatenate(([self.inside.last], filled[:-1]))
         if not (self.per_epoch or self.layout.format == "mmcv") and not np.any(filled < before):
-            gaps = np.diff(filled)
+            # Before the first logged step there is none to measure from: the filling is -inf there.
+            gaps = np.diff(filled[np.isfinite(filled)])
             self.inside.spacing = float(gaps[gaps > 0][-1]) if np.any(gaps > 0) else self.inside.spacing
             self.inside.epoch, self.inside.last = float(np.nan_to_num(epochs[-1])), float(filled[-1])
             return _filled(logged, self.step)

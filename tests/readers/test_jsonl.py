@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from convergence_cli.errors import CtroubleshootError, SourceError
@@ -255,6 +255,7 @@ _VALUES = st.recursive(
 
 
 @settings(max_examples=150, deadline=None)
+@example([{}, {"step": None, "epoch": 0}, {"step": 0}], b"")
 @given(st.lists(st.dictionaries(_KEYS, _VALUES, max_size=6), max_size=24), st.binary(max_size=20))
 def test_any_records_and_any_tail_never_break_the_reader(rows: list[dict[str, object]], tail: bytes) -> None:
     data = lines(*rows) + tail

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from convergence_cli.tensor_stats import TensorStats
+
     FloatArray = npt.NDArray[np.float64]
     IntArray = npt.NDArray[np.int64]
 
@@ -84,7 +86,7 @@ class Run:
 
     ``config`` holds what the run says of itself under canonical keys (``learning_rate``,
     ``optimizer``, ``batch_size``, ``epochs``, ``max_steps``, ``warmup_steps``, ``weight_decay``,
-    ``num_classes``, ...) beside the original dotted ones.
+    ``num_classes``, ...) beside the original dotted ones. ``tensors`` are the statistics of what it dumped.
     """
 
     name: str
@@ -93,6 +95,7 @@ class Run:
     curves: tuple[Curve, ...]
     config: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    tensors: TensorStats | None = None
 
     def curve(self, role: str) -> Curve | None:
         """The series read in ``role``, or None."""

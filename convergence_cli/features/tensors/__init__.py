@@ -1,0 +1,1 @@
+"""Features of dumped tensors: pure functions of ``TensorStats``."""

@@ -141,6 +141,13 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True)
+class Missing:
+    """Stands for a feature that cannot be had from this run: the reason why the rules that need it are skipped."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """The judgement of the loss curve. ``probabilities`` is over the four labels, None when undetermined."""
 

@@ -188,6 +188,16 @@ class Evidence:
     def log(self) -> LogFacts:
         return _log_facts(self.run, self.loss)
 
+    def __getattr__(self, name: str) -> Any:
+        """A feature of dumped tensors, computed when first asked for; None where the run has no dump."""
+        from convergence_cli.features.tensors import FEATURES, feature_of
+
+        if name not in FEATURES:
+            raise AttributeError(name)
+        value = feature_of(name, self)
+        setattr(self, name, value)
+        return value
+
     @cached_property
     def verdict(self) -> Verdict:
         from convergence_cli.features.verdict import verdict_of

@@ -8,11 +8,11 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from convergence_cli.model import SEVERITIES, Finding, Skipped
+from convergence_cli.model import SEVERITIES, Finding, Missing, Skipped
 from convergence_cli.rules._registry import PARAMETERS, Rule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from convergence_cli.features.evidence import Evidence
 
@@ -35,17 +35,25 @@ def apply_rules(evidence: Evidence, rules: Iterable[Rule]) -> tuple[tuple[Findin
     skipped: list[Skipped] = []
     for rule in rules:
         given = {name: getattr(evidence, name) for name in (*rule.needs, *rule.optional)}
-        lacking = [name for name in rule.needs if given[name] is None or given[name] == {}]
+        lacking = [name for name in rule.needs if _is_missing(given[name])]
         if lacking:
-            skipped.append(Skipped(rule.code, _why_not(lacking, evidence)))
+            skipped.append(Skipped(rule.code, _why_not(lacking, given, evidence)))
             continue
+        given = {name: None if name in rule.optional and _is_missing(given[name]) else given[name] for name in given}
         for found in rule.check(**given):
             findings.append(_signed(found, rule, evidence.run.name))
     findings.sort(key=lambda f: (SEVERITIES.index(f.severity), -f.confidence, f.rule))
     return tuple(findings), tuple(skipped)
 
 
-def _why_not(lacking: list[str], evidence: Evidence) -> str:
+def _is_missing(given: object) -> bool:
+    return given is None or given == {} or isinstance(given, Missing)
+
+
+def _why_not(lacking: list[str], given: Mapping[str, object], evidence: Evidence) -> str:
+    reasons = [item.reason for name in lacking if isinstance(item := given[name], Missing)]
+    if reasons:
+        return "; ".join(dict.fromkeys(reasons))
     logged = [name for name in lacking if (curve := evidence.run.curve(name)) is not None and curve.points]
     if logged:
         return f"{' and '.join(logged)} has too few finite points"

@@ -33,6 +33,22 @@ PARAMETERS = {
     "chance": "train_loss or val_loss",
     "verdict": "train_loss or val_loss",
     "config": "a config file",
+    "tensors": "a tensor dump",
+    "gradients": "gradients in a tensor dump",
+    "weights": "weights in a tensor dump",
+    "updates": "weights at two steps, or updates, in a tensor dump",
+    "initialization": "weights of the first steps in a tensor dump",
+    "activations": "activations in a tensor dump",
+    "first_activations": "activations of the first steps in a tensor dump",
+    "attention_logits": "attention logits in a tensor dump",
+    "output_logits": "output logits in a tensor dump",
+    "inputs": "inputs in a tensor dump",
+    "labels": "class labels in a tensor dump",
+    "predictions": "class labels and outputs of the same steps in a tensor dump",
+    "tokens": "integer inputs of sequences in a tensor dump",
+    "replicas": "dumps of several workers",
+    "writer": "a dump or log with times",
+    "trees": "trees or feature importances of a boosted model",
     "log": "a log",
 }
 SECTIONS = ("What it checks", "Why it matters", "How it decides", "Known false alarms", "References")
@@ -87,12 +103,13 @@ def finding(
     confidence: float,
     evidence: Mapping[str, Any],
     series: str | None = None,
+    layer: str | None = None,
     first_step: float | None = None,
     last_step: float | None = None,
     line: int | None = None,
     file: str | None = None,
 ) -> Finding:
     """A finding of the rule that yields it; code, name and fingerprint are filled in by the runner."""
-    where = Where(series=series, first_step=first_step, last_step=last_step, file=file, line=line)
+    where = Where(series=series, layer=layer, first_step=first_step, last_step=last_step, file=file, line=line)
     known = {name: value for name, value in evidence.items() if value is not None}
     return Finding("", "", severity, round(min(max(confidence, 0.0), 1.0), 3), message, where, known)

@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from curves import make, run_of
 from rule_cases import build, cases
+from tensor_cases import KEYS as TENSOR_KEYS
+from tensor_cases import tensors_of
 
 from convergence_cli.codec import plain
 from convergence_cli.features.evidence import Evidence
-from convergence_cli.model import SEVERITIES, Finding, Skipped
+from convergence_cli.model import SEVERITIES, Finding, Run, Skipped
 from convergence_cli.rules import all_rules, apply_rules
 from convergence_cli.rules._registry import SECTIONS
 
-KEYS = {"why", "curve", "seed", "parameters", "config", "add", "copy", "drop", "hole", "back", "shift"} | {
-    "severity",
-    "side",
-    "also",
-    "never",
-}
+KEYS = (
+    {"why", "curve", "seed", "parameters", "config", "add", "copy", "drop", "hole", "back", "shift"}
+    | {
+        "severity",
+        "side",
+        "layer",
+        "also",
+        "never",
+    }
+    | TENSOR_KEYS
+)
 # Rules that report a plain fact and weigh nothing.
 FACTS = {"LG001", "LG003", "LC002", "LC105"}
 
 
 def _answer(case: dict[str, Any]) -> tuple[tuple[Finding, ...], tuple[Skipped, ...]]:
     assert set(case) <= KEYS, set(case) - KEYS
-    return apply_rules(Evidence(run_of(build(case))), all_rules())
+    config = case.get("config", {})
+    run = run_of(build(case)) if "curve" in case else Run("case", "case", "tensors", (), config)
+    return apply_rules(Evidence(replace(run, tensors=tensors_of(case))), all_rules())
 
 
 def _listed(kind: str) -> list[Any]:
@@ -45,6 +55,8 @@ def test_the_rule_fires(code: str, case: dict[str, Any]) -> None:
     assert found[0].severity == case["severity"]
     if "side" in case:
         assert found[0].evidence["side"] == case["side"]
+    if "layer" in case:
+        assert found[0].where.layer == case["layer"]
     others = {finding.rule for finding in findings}
     assert set(case.get("also", [])) <= others
     assert not set(case.get("never", [])) & others

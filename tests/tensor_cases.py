@@ -2,8 +2,8 @@
 
 ``dumps`` gives the steps (default 0, 10, ... 70). Each table of ``tensors`` is one tensor: ``kind``, ``name``,
 ``shape`` and any column of ``TensorRow``, as one number for all steps or a list with one a step. Where the
-case does not say otherwise all values are finite and none is zero. ``labels``, ``confusions`` and ``tokens`` likewise give
-what was counted at every step.
+case does not say otherwise all values are finite and none is zero. ``labels``, ``confusions`` and ``tokens``
+likewise give what was counted at every step.
 """
 
 from __future__ import annotations

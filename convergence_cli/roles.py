@@ -178,6 +178,7 @@ def direction_of(name: str) -> Direction:
 def assign_roles(run: Run, overrides: Mapping[str, str] | None = None) -> Run:
     """``run`` with a role on every series that has one; a sum of component losses is added where needed.
 
+    A role that the reader knows from the format itself stays.
     ``overrides`` maps a role to the logged name that shall play it, and no other; a name that is not there,
     or is given for two roles, is a ``UsageError`` that lists what there is.
     """
@@ -188,6 +189,10 @@ def assign_roles(run: Run, overrides: Mapping[str, str] | None = None) -> Run:
     notes: list[str] = []
     chosen.update(_losses(curves, notes))
     chosen.update(_others(curves))
+    known = {curve.role: curve for curve in run.curves if curve.role is not None}
+    if known:
+        names = {curve.name for curve in known.values()}
+        chosen = {role: curve for role, curve in chosen.items() if curve.name not in names} | known
     named = set(overrides.values())
     chosen = {role: curve for role, curve in chosen.items() if curve.name not in named}
     for role, name in overrides.items():

@@ -14,6 +14,7 @@ from convergence_cli.errors import SourceError, UnknownFormatError
 from convergence_cli.printable import counted, printable
 from convergence_cli.readers import best_reader, reader
 from convergence_cli.readers._guard import Source
+from convergence_cli.readers._smdebug_trial import TRIAL_FOLDERS, is_trial
 from convergence_cli.streams import STANDARD_INPUT
 
 if TYPE_CHECKING:
@@ -130,9 +131,13 @@ def _unknown(source: Source, message: str, hint: str) -> UnknownFormatError:
 
 def _folder(root: Path, patterned: bool) -> Found:
     errors: list[SourceError] = []
-    files = list(_walk(root, errors))
+    trials: list[Path] = []
+    files = list(_walk(root, errors, trials))
     groups = _grouped(root, files)
-    candidates: list[Candidate] = []
+    candidates = [
+        Candidate(_name(root, trial), trial, (Source(trial, str(trial), follow_links=False),), reader("smdebug"))
+        for trial in trials
+    ]
     for folder, members in groups:
         try:
             found = _group_candidate(root, folder, members, patterned)
@@ -166,9 +171,13 @@ def _group_candidate(root: Path, folder: Path, members: tuple[Path, ...], patter
         sources, module = found.sources, found.reader
     else:
         module = reader(_group_reader(members[0]))
-    relative = (members[0] if len(members) == 1 else folder).relative_to(root)
-    name = str(relative) if str(relative) != "." else root.name or str(root)
+    name = _name(root, members[0] if len(members) == 1 else folder)
     return Candidate(name, members[0].parent if len(members) == 1 else folder, sources, module)
+
+
+def _name(root: Path, path: Path) -> str:
+    relative = str(path.relative_to(root))
+    return relative if relative != "." else root.name or str(root)
 
 
 def _group_reader(member: Path) -> str:
@@ -177,8 +186,11 @@ def _group_reader(member: Path) -> str:
     return "dvclive" if member.name.endswith(".tsv") else "mlflow"
 
 
-def _walk(root: Path, errors: list[SourceError]) -> Iterator[Path]:
-    """Regular files below ``root``, no symlink followed, in a stable order; ``errors`` takes closed folders."""
+def _walk(root: Path, errors: list[SourceError], trials: list[Path]) -> Iterator[Path]:
+    """Regular files below ``root``, no symlink followed, in a stable order; ``errors`` takes closed folders.
+
+    ``trials`` takes the trial folders of SageMaker Debugger, whose own files are not handed out.
+    """
     count = 0
     pending = [(root, 0)]
     while pending:
@@ -193,11 +205,15 @@ def _walk(root: Path, errors: list[SourceError]) -> Iterator[Path]:
             errors.append(SourceError(str(folder), message, "Check its permissions."))
             continue
         folders = []
+        skipped = SKIPPED_FOLDERS
+        if "events" in {entry.name for entry in entries} and is_trial(folder):
+            trials.append(folder)
+            skipped = skipped | TRIAL_FOLDERS
         for entry in entries:
             if entry.is_symlink():
                 continue
             if entry.is_dir(follow_symlinks=False):
-                if entry.name not in SKIPPED_FOLDERS and depth < MAX_DEPTH:
+                if entry.name not in skipped and depth < MAX_DEPTH:
                     folders.append((Path(entry.path), depth + 1))
             elif entry.is_file(follow_symlinks=False):
                 count += 1

@@ -29,7 +29,8 @@ class StoredTensor:
     yields 1-D arrays in native byte order, of at most ``BLOCK_BYTES`` each, together ``size`` values: numpy's
     type of that name, but uint16 patterns for bfloat16 and uint8 patterns for float8. A block is valid until
     the next one is asked for. Values come in C order of ``shape``; where ``fortran``, in C order of the reversed shape.
-    ``blocks`` raises ``SourceError`` where the bytes are not there.
+    ``blocks`` raises ``SourceError`` where the bytes are not there. ``trouble`` says why it cannot be read at all
+    (complex numbers, objects, a second tensor of one name): then nothing but ``key`` holds.
     """
 
     key: str
@@ -37,6 +38,7 @@ class StoredTensor:
     shape: tuple[int, ...]
     blocks: Callable[[], Iterator[Block]]
     fortran: bool = False
+    trouble: str = ""
 
     @property
     def size(self) -> int:
@@ -45,6 +47,11 @@ class StoredTensor:
         for length in self.shape:
             count *= length
         return count
+
+
+def left_out(key: str, trouble: str) -> StoredTensor:
+    """A tensor that cannot be read, and why."""
+    return StoredTensor(key, "", (), lambda: iter(()), trouble=trouble)
 
 
 @dataclass(frozen=True, slots=True)

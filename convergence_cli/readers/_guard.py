@@ -125,10 +125,6 @@ class Source:
             )
         return b"".join(self.blocks())
 
-    def opened(self) -> IO[bytes]:
-        """The raw bytes, to be read at any place; the caller closes it."""
-        return self._open()
-
     def open_raw(self) -> IO[bytes]:
         """The bytes as a seekable stream at its beginning, for formats with a directory; the caller closes it."""
         return self._open()

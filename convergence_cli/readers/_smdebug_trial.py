@@ -220,7 +220,7 @@ def open_saved(trial: Trial, saved: Saved) -> Opened:
         return Opened(saved, mode, None, (), shapes)
     source = Source(path, str(path), follow_links=False)
     try:
-        with source.opened() as handle:
+        with source.open_raw() as handle:
             places = _indexed(handle, source.size, index.get("tensor_payload"))
             if places is None:
                 if saved.index is not None:
@@ -317,7 +317,7 @@ def records(trial: Trial, opened: Opened, *, largest: int | None = None) -> Iter
         return
     mode = opened.mode
     try:
-        with opened.source.opened() as handle:
+        with opened.source.open_raw() as handle:
             for start, length in opened.places:
                 if largest is not None and length > largest:
                     continue

@@ -124,7 +124,7 @@ def _values(record: Record) -> FloatArray | None:
     message = record.message
     if not message.dtype or message.dtype.startswith("complex") or message.dtype == "bfloat16":
         return None
-    with record.source.opened() as handle:
+    with record.source.open_raw() as handle:
         handle.seek(record.offset)
         data = handle.read(message.length)
     if len(data) != message.length:

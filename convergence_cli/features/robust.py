@@ -89,3 +89,13 @@ def logistic(x: float) -> float:
         return 1 / (1 + math.exp(-min(x, 700)))
     grown = math.exp(max(x, -700))
     return grown / (1 + grown)
+
+
+def spearman(x: FloatArray, y: FloatArray) -> float:
+    """Spearman's rank correlation of two arrays of shape (n,); NaN below 3 points or for constant ``y``."""
+    if len(x) < 3 or np.ptp(y) == 0:
+        return float("nan")
+    rank_x, rank_y = (
+        np.argsort(np.argsort(values, kind="stable"), kind="stable").astype(np.float64) for values in (x, y)
+    )
+    return float(np.corrcoef(rank_x, rank_y)[0, 1])

@@ -16,7 +16,22 @@ if TYPE_CHECKING:
 
     from convergence_cli.features.evidence import Evidence
 
-FAMILIES = ("finite", "curve", "progress", "generalisation", "learning_rate", "gradient_norm", "log")
+FAMILIES = (
+    "finite",
+    "curve",
+    "progress",
+    "generalisation",
+    "learning_rate",
+    "gradient_norm",
+    "log",
+    "gradients",
+    "activations",
+    "weights",
+    "initialization",
+    "tensors",
+    "replicas",
+    "writer",
+)
 
 __all__ = ["FAMILIES", "Rule", "all_rules", "apply_rules"]
 

@@ -40,6 +40,7 @@ PARAMETERS = {
     "initialization": "weights of the first steps in a tensor dump",
     "activations": "activations in a tensor dump",
     "first_activations": "activations of the first steps in a tensor dump",
+    "dead_units": "activations, or gradients, in a tensor dump",
     "attention_logits": "attention logits in a tensor dump",
     "output_logits": "output logits in a tensor dump",
     "inputs": "inputs in a tensor dump",

@@ -17,6 +17,7 @@ FEATURES = {
     "initialization": "initialization",
     "activations": "activations",
     "first_activations": "activations",
+    "dead_units": "activations",
     "attention_logits": "logits",
     "output_logits": "logits",
     "inputs": "inputs",

@@ -1,0 +1,122 @@
+"""Weights over the dumps: how much they grow, and which never move."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from convergence_cli.features.tensors.fans import gain_of
+from convergence_cli.features.tensors.series import Series, series_of
+from convergence_cli.model import Missing
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from convergence_cli.features.evidence import Evidence
+    from convergence_cli.tensor_stats import TensorStats
+
+_EXACT = ("mean", "std", "min", "max", "l2", "zero")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Growth:
+    """The norm of one weight: at the first and last dump, and how much it grew in the first and the last third.
+
+    ``gain`` is its root mean square at the end times the square root of its fan-in, about 1 where signals keep
+    their size; NaN where the shape is not known.
+    """
+
+    series: Series
+    first: float
+    end: float
+    early_rise: float
+    late_rise: float
+    gain: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Still:
+    """A weight that is the same at every dump. ``gradient`` is the largest gradient norm that it was dumped with,
+    NaN where no gradient of it is dumped."""
+
+    series: Series
+    gradient: float
+    since: float
+    until: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Weights:
+    """``comparisons``: how many pairs of dumps the judgement of ``still`` rests on.
+
+    ``gradients_dumped``: whether any gradient is, so that the absence of one tells something.
+    """
+
+    series: tuple[Series, ...]
+    growth: tuple[Growth, ...]
+    still: tuple[Still, ...]
+    comparisons: int
+    gradients_dumped: bool
+
+
+def weights_of(stats: TensorStats, evidence: Evidence) -> Weights | Missing:
+    """Growth and standstill of every weight, in the order of the dump."""
+    found = series_of(stats, "weight")
+    if not found:
+        return Missing("needs weights in a tensor dump")
+    gradients = {one.name: one for one in series_of(stats, "gradient")}
+    compared = [one for one in found if len(one.step) >= 2]
+    still = [
+        _still(one, gradients.get(one.name)) for one in compared if not unchanged(one).size or unchanged(one).all()
+    ]
+    return Weights(
+        series=found,
+        growth=tuple(one for series in found if (one := _growth(series)) is not None),
+        still=tuple(still),
+        comparisons=max((len(one.step) - 1 for one in found), default=0),
+        gradients_dumped=bool(gradients),
+    )
+
+
+def unchanged(series: Series) -> npt.NDArray[np.bool_]:
+    """(t - 1,): whether the tensor equals that of the dump before.
+
+    By its values where they were compared, else by its statistics: two tensors that agree in all digits of mean,
+    spread, extremes and norm are taken for equal.
+    """
+    changed = series.number("changed")[1:]
+    columns = np.stack([series.number(name) for name in _EXACT])
+    known = np.isfinite(columns).any(axis=1)
+    equal = (columns[known, 1:] == columns[known, :-1]) | (np.isnan(columns[known, 1:]) & np.isnan(columns[known, :-1]))
+    by_statistics = equal.all(axis=0) if known.sum() >= 3 else np.zeros(len(changed), bool)
+    same: npt.NDArray[np.bool_] = np.where(np.isnan(changed), by_statistics, changed == 0)
+    return same
+
+
+def _still(series: Series, gradient: Series | None) -> Still:
+    size = float("nan")
+    if gradient is not None:
+        known = gradient.number("l2")
+        known = known[np.isfinite(known)]
+        size = float(known.max()) if len(known) else float("nan")
+    return Still(series, size, float(series.step[0]), float(series.step[-1]))
+
+
+def _growth(series: Series) -> Growth | None:
+    if not series.is_matrix or series.is_embedding or len(series.step) < 4:
+        return None
+    norm = series.number("l2")
+    norm = norm[np.isfinite(norm)]
+    if len(norm) < 4 or norm[0] <= 0:
+        return None
+    third = max(len(norm) // 3, 1)
+    return Growth(
+        series=series,
+        first=float(norm[0]),
+        end=float(norm[-1]),
+        early_rise=float(norm[third] / norm[0]),
+        late_rise=float(norm[-1] / max(norm[-1 - third], 1e-300)),
+        gain=gain_of(series, -1),
+    )

@@ -1,0 +1,282 @@
+"""AC101 to AC103 and IN104: dead and saturated units, and the scale of activations over time and depth."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from convergence_cli.rules._grading import graded, shown, sure
+from convergence_cli.rules._registry import finding, rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from convergence_cli.features.tensors.activations import Activations, Chain, DeadUnits, FirstActivations, IdleLayer
+    from convergence_cli.model import Finding, Verdict
+
+DEAD = 0.5
+MOSTLY_DEAD = 0.75
+ALL_DEAD = 0.999
+SATURATED = 0.5
+SATURATED_VALUES = 0.8
+MOSTLY_SATURATED = 0.9
+DRIFT = 10.0
+DRIFT_EXTREME = 100.0
+DRIFT_LATE = 1.25
+DRIFT_DUMPS = 4
+UNEVEN = 100.0
+UNEVEN_EXTREME = 1e3
+STEP_UP = 20.0
+
+
+@rule("AC101", "dead-relu", severity="error", since="0.2")
+def dead_relu(dead_units: DeadUnits, verdict: Verdict) -> Iterator[Finding]:
+    """Most units of a layer output exactly zero for every sample.
+
+    What it checks
+        The share of units that are exactly zero in at least 99 % of the samples, in layers whose outputs are
+        never negative. Where no activations are dumped, the share of rows of the gradient that are exactly
+        zero, of all weight matrices but the last.
+
+    Why it matters
+        A unit that is off for every sample gets no gradient and cannot come back. The layer works at a
+        fraction of its width; a layer without any living unit passes nothing on, neither forward nor back.
+
+    How it decides
+        More than 50 % of the units over the last third of the dumps, and in two of them where there are
+        three; at least 16 values a unit. An error where the run is stuck or diverges, or where there is no
+        loss to judge by and at least 75 % are dead; a warning in other runs; in a run that converges a note,
+        and only from 75 % on. Side: from-start, later (they died in training), whole-layer, gradient.
+
+    Known false alarms
+        Layers that are sparse by design (a penalty on activity, a much too wide layer). Between 10 and 45 %
+        of idle units in a batch are usual in healthy networks, and are not reported.
+
+    References
+        Maas, Hannun and Ng 2013, "Rectifier nonlinearities improve neural network acoustic models"; Lu et al.
+        2020, "Dying ReLU and Initialization"; SageMaker Debugger, rule DeadRelu.
+    """
+    found = sorted((one for one in dead_units.layers if one.lasting > DEAD), key=lambda one: -one.lasting)
+    for one, more in shown(found):
+        severity = graded(verdict, strong=one.lasting >= MOSTLY_DEAD, extreme=one.lasting >= MOSTLY_DEAD)
+        if severity is None:
+            return
+        since = one.since(DEAD)
+        by_gradient = one.of == "gradient"
+        what = "of the units get no gradient at all" if by_gradient else "of the units are zero for every sample"
+        yield finding(
+            f"{one.series.layer}: {100 * one.last:.0f} % {what} at step {one.series.step[-1]:g} (above "
+            f"{100 * DEAD:.0f} % since step {since:g}).{more}",
+            severity=severity,
+            confidence=sure(0.6 if by_gradient else 0.7 + 0.25 * (one.lasting >= MOSTLY_DEAD), one.dumps),
+            evidence={
+                "dead_share": round(one.last, 4),
+                "lasting_dead_share": round(one.lasting, 4),
+                "first_dead_share": round(one.first, 4),
+                "threshold_dead_share": DEAD,
+                "samples": None if by_gradient else one.samples,
+                "dumps": one.dumps,
+                "side": _side_of_dead(one),
+            },
+            series=one.series.title,
+            layer=one.series.layer,
+            first_step=since,
+        )
+
+
+def _side_of_dead(one: IdleLayer) -> str:
+    if one.of == "gradient":
+        return "gradient"
+    if one.lasting >= ALL_DEAD:
+        return "whole-layer"
+    return "from-start" if one.first > DEAD else "later"
+
+
+@rule("AC102", "saturated-activation", severity="error", since="0.2")
+def saturated_activation(activations: Activations, verdict: Verdict) -> Iterator[Finding]:
+    """A hidden sigmoid or tanh sits at the ends of its range, where it passes no gradient.
+
+    What it checks
+        The share of units that are at the ends in at least 99 % of the samples, and the share of single
+        values that are, in hidden layers whose function is sigmoid or tanh by name or by its values.
+
+    Why it matters
+        At its ends the slope is next to zero: all layers before it stop learning, and the layer carries a
+        bit a unit at most.
+
+    How it decides
+        More than 50 % of the units, or more than 80 % of the values, over the last third of the dumps and in
+        two of them where there are three. An error where the run is stuck or diverges, or where there is no
+        loss to judge by; a warning in other runs; in a run that converges a note.
+        What the network gives out (probabilities, an actor's tanh), gates and attention weights are left out.
+
+    Known false alarms
+        Hidden layers that are meant to be binary (hashing, discrete codes).
+
+    References
+        Glorot and Bengio 2010, section 3; SageMaker Debugger, rule SaturatedActivation (its limits for tanh
+        and sigmoid differ in what slope they stand for).
+    """
+    found = [
+        one
+        for one in activations.layers
+        if one.form in ("tanh", "sigmoid")
+        and not one.final
+        and (one.saturated > SATURATED or one.saturated_values > SATURATED_VALUES)
+    ]
+    found.sort(key=lambda one: -max(one.saturated, one.saturated_values))
+    severity = graded(verdict, strong=True, extreme=True)
+    for one, more in shown(found if severity is not None else ()):
+        assert severity is not None
+        by_units = one.saturated > SATURATED
+        column, limit = ("saturated", SATURATED) if by_units else ("saturated_values", SATURATED_VALUES)
+        since, share = one.since(column, limit), one.end(column)
+        what = "units sit" if by_units else "values lie"
+        yield finding(
+            f"{one.series.layer}: {100 * share:.0f} % of its {what} at the ends of {one.form} at step "
+            f"{one.series.step[-1]:g} (above {100 * limit:.0f} % since step {since:g}).{more}",
+            severity=severity,
+            confidence=sure(0.9 if one.saturated > MOSTLY_SATURATED else 0.75, one.dumps),
+            evidence={
+                "saturated_share": _rounded(one.saturated),
+                "threshold_saturated_share": SATURATED,
+                "saturated_values": _rounded(one.saturated_values),
+                "threshold_saturated_values": SATURATED_VALUES,
+                "first_share": _rounded(one.start(column)),
+                "function": one.form,
+                "dumps": one.dumps,
+                "side": "from-start" if one.start(column) > limit else "later",
+            },
+            series=one.series.title,
+            layer=one.series.layer,
+            first_step=since,
+        )
+
+
+@rule("AC103", "activation-scale-drift", severity="error", since="0.2")
+def activation_scale_drift(activations: Activations, verdict: Verdict) -> Iterator[Finding]:
+    """The scale of a hidden activation keeps growing.
+
+    What it checks
+        The root mean square of each hidden activation: its median in the last third of the dumps against
+        that in the first third, and whether it still grows.
+
+    Why it matters
+        Activations that grow without end run into the limits of the number format, drown what the residual
+        stream carried before, and precede divergence.
+
+    How it decides
+        Grown at least 10-fold, and by at least a quarter within the last third of at least four dumps. An
+        error where the run is stuck or diverges, or where there is no loss to judge by and it grew 100-fold;
+        a warning in other runs; in a run that converges a note. What the network gives out, attention
+        weights and probabilities are left out.
+
+    Known false alarms
+        Residual streams that begin near zero grow in healthy training, early; a run cut off so early that
+        this fills its last third.
+
+    References
+        Zhang et al. 2022 (OPT), section 2.4; Wortsman et al. 2023, "Small-scale proxies for large-scale
+        Transformer training instabilities"; Takase et al. 2023, "Spike No More".
+    """
+    found = [
+        one
+        for one in activations.layers
+        if not one.final and one.dumps >= DRIFT_DUMPS and one.growth >= DRIFT and one.late_growth >= DRIFT_LATE
+    ]
+    found.sort(key=lambda one: -one.growth)
+    for one, more in shown(found):
+        severity = graded(verdict, strong=one.growth >= DRIFT_EXTREME, extreme=True)
+        if severity is None:
+            return
+        step = one.series.step
+        yield finding(
+            f"{one.series.layer}: its root mean square grew {one.growth:.3g}-fold, from {one.early:.3g} in the first "
+            f"third of the dumps to {one.late:.3g} in the last (threshold {DRIFT:g}), and still grows at step "
+            f"{step[-1]:g}.{more}",
+            severity=severity,
+            confidence=0.85 if one.growth >= DRIFT_EXTREME else 0.65,
+            evidence={
+                "early": one.early,
+                "late": one.late,
+                "growth": round(one.growth, 2),
+                "threshold_growth": DRIFT,
+                "late_growth": round(one.late_growth, 3),
+                "threshold_late_growth": DRIFT_LATE,
+                "dumps": one.dumps,
+            },
+            series=one.series.title,
+            layer=one.series.layer,
+            first_step=float(step[len(step) // 3]),
+            last_step=float(step[-1]),
+        )
+
+
+@rule("IN104", "uneven-activation-scale", severity="error", since="0.2")
+def uneven_activation_scale(first_activations: FirstActivations, verdict: Verdict) -> Iterator[Finding]:
+    """Before training the activations fade, blow up or jump from layer to layer.
+
+    What it checks
+        The standard deviation of hidden activations at the first dump, along chains of at least three
+        layers of one type (names that differ in their numbers only).
+
+    Why it matters
+        An initialization that does not fit the width and the function makes the signal fade or explode
+        with depth; the gradient does the same on its way back.
+
+    How it decides
+        The largest is more than 100 times the smallest, or one layer exceeds the one before it 20-fold.
+        An error where the run is stuck or diverges, or where there is no loss to judge by and the ratio is
+        at least 1000; a warning in other runs; in a run that converges a note, for it came through.
+        Skipped where the first dump is later than step 10 and than 5 % of the steps. Side: fading, growing,
+        jump.
+
+    Known false alarms
+        Very deep plain networks with their library's default initialization, which do fade.
+
+    References
+        Glorot and Bengio 2010; He et al. 2015, section 2.2; Mishkin and Matas 2016 (LSUV). SageMaker
+        Debugger, rule PoorWeightInitialization, asks for a ratio of variances of 10, which healthy networks
+        exceed.
+    """
+    found = [chain for chain in first_activations.chains if chain.ratio > UNEVEN or chain.step_up > STEP_UP]
+    found.sort(key=lambda chain: -max(chain.ratio, chain.step_up))
+    for chain, more in shown(found, "chain"):
+        severity = graded(verdict, strong=chain.ratio >= UNEVEN_EXTREME, extreme=True)
+        if severity is None:
+            return
+        side, place = _side_of_chain(chain)
+        one = chain.series[place]
+        low, high = chain.series[chain.smallest], chain.series[chain.largest]
+        yield finding(
+            f"{one.layer}: at step {first_activations.step:g} the standard deviation of activations goes from "
+            f"{chain.std[chain.smallest]:.3g} ({low.layer}) to {chain.std[chain.largest]:.3g} ({high.layer}), "
+            f"{chain.ratio:.3g}-fold (threshold {UNEVEN:g}, from one layer to the next {STEP_UP:g}).{more}",
+            severity=severity,
+            confidence=0.85 if chain.ratio > UNEVEN else 0.7,
+            evidence={
+                "smallest": float(chain.std[chain.smallest]),
+                "smallest_layer": low.layer,
+                "largest": float(chain.std[chain.largest]),
+                "largest_layer": high.layer,
+                "ratio": round(chain.ratio, 1),
+                "threshold_ratio": UNEVEN,
+                "step_up": round(chain.step_up, 2),
+                "threshold_step_up": STEP_UP,
+                "layers": len(chain.series),
+                "side": side,
+            },
+            series=one.title,
+            layer=one.layer,
+            first_step=first_activations.step,
+            last_step=first_activations.step,
+        )
+
+
+def _side_of_chain(chain: Chain) -> tuple[str, int]:
+    if chain.step_up > STEP_UP:
+        return "jump", chain.at
+    return ("fading", chain.smallest) if chain.smallest > chain.largest else ("growing", chain.largest)
+
+
+def _rounded(share: float) -> float | None:
+    return round(share, 4) if share == share else None

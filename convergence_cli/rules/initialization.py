@@ -1,0 +1,153 @@
+"""IN1xx: weights as they were born, from dumps of the first steps."""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import TYPE_CHECKING
+
+from convergence_cli.rules._registry import finding, rule
+from convergence_cli.rules._standing import MOST_LAYERS, severity_in, unnamed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from convergence_cli.features.tensors.initialization import Born, Initialization
+    from convergence_cli.model import Finding, Verdict
+
+TWIN_SHARE = 0.9
+SMALL_GAIN = 0.05
+SMALL_IN_A_GOOD_RUN = 0.01
+LARGE_GAIN = 4.2
+LARGE_IN_A_GOOD_RUN = 20.0
+
+
+@rule("IN101", "symmetric-initialization", severity="error", since="0.1")
+def symmetric_initialization(initialization: Initialization, verdict: Verdict) -> Iterator[Finding]:
+    """The units of a layer start as copies of one another.
+
+    What it checks
+        The share of units (rows or columns of a weight, the first 256) whose weights equal those of another
+        unit at the first dump.
+
+    Why it matters
+        Units with equal weights get equal gradients and stay equal: the layer is as wide as one unit.
+
+    How it decides
+        At least 90 % of the units are copies. A last layer, or an adapter, of zeros is silent, since it learns
+        from the second step on; zeros elsewhere count only where the copies are still there at the last dump.
+        A note in a run that converges.
+
+    Known false alarms
+        Weights tied on purpose, group by group.
+
+    References
+        Goodfellow, Bengio and Courville 2016, "Deep Learning", section 8.4 (breaking symmetry); TheDeepChecker
+        (Ben Braiek and Khomh 2023), weight variance of zero; SageMaker Debugger, PoorWeightInitialization.
+    """
+    found = [one for one in initialization.layers if one.twin >= TWIN_SHARE and not _is_meant(one, initialization)]
+    if verdict.label == "converging":
+        found = [one for one in found if one.twin_end >= TWIN_SHARE or one.std == 0]
+    found.sort(key=lambda one: -(one.twin_end if isfinite(one.twin_end) else 1.0))
+    for number, one in enumerate(found[:MOST_LAYERS]):
+        value = f"all are {one.rms:.3g}" if one.std == 0 else f"{100 * one.twin:.0f} % are copies of another"
+        still = f"; at the last dump {100 * one.twin_end:.0f} % still are" if initialization.dumps else ""
+        yield finding(
+            f"The units of {one.series.layer} start alike at step {one.step:g}: {value}{still}"
+            f"{unnamed(len(found), number)}.",
+            severity=severity_in(verdict),
+            confidence=0.9 if one.twin_end >= TWIN_SHARE else 0.7,
+            evidence={
+                "side": "constant" if one.std == 0 else "copies",
+                "share": round(one.twin, 3),
+                "threshold_share": TWIN_SHARE,
+                "share_at_the_end": round(one.twin_end, 3) if isfinite(one.twin_end) else None,
+                "fan_in": one.fan_in,
+                "fan_out": one.fan_out,
+            },
+            series=one.series.title,
+            layer=one.series.layer,
+            first_step=one.step,
+        )
+
+
+def _is_meant(one: Born, initialization: Initialization) -> bool:
+    """Zeros that learn: a last layer, or one whose units have parted since."""
+    if one.is_zero:
+        return one.is_last or not initialization.dumps or not one.twin_end >= TWIN_SHARE
+    return one.pruned >= one.twin
+
+
+@rule("IN102", "initialization-too-small", severity="error", since="0.1")
+def initialization_too_small(initialization: Initialization, verdict: Verdict) -> Iterator[Finding]:
+    """A layer starts with weights far too small for its fan-in.
+
+    What it checks
+        Each weight's root mean square times the square root of its fan-in (the gain) at the first dump.
+
+    Why it matters
+        A gain below 1 shrinks signals and gradients layer by layer; a tiny one silences the network.
+
+    How it decides
+        A gain below 0.05; LeCun's is 1, He's 1.41, PyTorch's default 0.58, that of a transformer (0.02) 0.1 to
+        0.7. The last layer, which is often meant to start small, and zeros, are left out. Silent in a
+        converging run but for a gain below 0.01 (a note).
+
+    Known false alarms
+        Scaled-down branches of very deep residual networks (Fixup).
+
+    References
+        LeCun et al. 1998, "Efficient BackProp"; Glorot and Bengio 2010; He et al. 2015, equation 10;
+        TheDeepChecker (Ben Braiek and Khomh 2023), F-test against these.
+    """
+    limit = SMALL_IN_A_GOOD_RUN if verdict.label == "converging" else SMALL_GAIN
+    found = [one for one in initialization.layers if 0 < one.gain < limit and not one.is_last]
+    yield from _of_wrong_scale(sorted(found, key=lambda one: one.gain), verdict, limit, "small")
+
+
+@rule("IN103", "initialization-too-large", severity="error", since="0.1")
+def initialization_too_large(initialization: Initialization, verdict: Verdict) -> Iterator[Finding]:
+    """A layer starts with weights far too large for its fan-in.
+
+    What it checks
+        Each weight's root mean square times the square root of its fan-in (the gain) at the first dump.
+
+    Why it matters
+        A gain far above 1 multiplies signals layer by layer: units saturate, first losses and gradients are huge.
+
+    How it decides
+        A gain above 4.2, three times He's. Silent in a converging run but for a gain above 20 (a note).
+
+    Known false alarms
+        Layers before a normalisation: their scale does not matter while the loss falls (silent then).
+
+    References
+        Glorot and Bengio 2010; He et al. 2015, equation 10; TheDeepChecker (Ben Braiek and Khomh 2023);
+        SageMaker Debugger, PoorWeightInitialization.
+    """
+    limit = LARGE_IN_A_GOOD_RUN if verdict.label == "converging" else LARGE_GAIN
+    found = [one for one in initialization.layers if one.gain > limit]
+    yield from _of_wrong_scale(sorted(found, key=lambda one: -one.gain), verdict, limit, "large")
+
+
+def _of_wrong_scale(found: list[Born], verdict: Verdict, limit: float, side: str) -> Iterator[Finding]:
+    for number, one in enumerate(found[:MOST_LAYERS]):
+        he = (2 / one.fan_in) ** 0.5
+        yield finding(
+            f"The weights of {one.series.layer} start with a root mean square of {one.rms:.3g}, a gain of "
+            f"{one.gain:.3g} for {one.fan_in} inputs (He: {he:.3g}){unnamed(len(found), number)}.",
+            severity=severity_in(verdict),
+            confidence=0.85,
+            evidence={
+                "side": side,
+                "rms": one.rms,
+                "gain": one.gain,
+                "threshold_gain": limit,
+                "fan_in": one.fan_in,
+                "fan_out": one.fan_out,
+                "he_std": he,
+                "glorot_std": (2 / (one.fan_in + one.fan_out)) ** 0.5,
+            },
+            series=one.series.title,
+            layer=one.series.layer,
+            first_step=one.step,
+        )

@@ -1,0 +1,236 @@
+"""WT1xx: weights and their updates, as dumped tensors."""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import TYPE_CHECKING
+
+from convergence_cli.rules._registry import finding, rule
+from convergence_cli.rules._standing import MOST_LAYERS, is_failing, others, severity_in, unnamed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+    from convergence_cli.features.tensors.updates import LayerUpdate, Updates
+    from convergence_cli.features.tensors.weights import Weights
+    from convergence_cli.model import Finding, Severity, Verdict
+
+SMALL_STEP = 1e-5
+SMALL_WAY = 0.01
+LARGE_STEP = 0.1
+UNCHANGED_DUMPS = 2
+GROWN = 3.0
+GROWN_GAIN = 4.2
+STILL_GROWS = 1.2
+
+
+@rule("WT101", "update-ratio-too-small", severity="error", since="0.1")
+def update_ratio_too_small(
+    updates: Updates, verdict: Verdict, config: Mapping[str, Any] | None = None
+) -> Iterator[Finding]:
+    """Steps are so small beside the weights that the run cannot move them.
+
+    What it checks
+        The norm of each layer's update over the norm of its weights, for one step and for the length of the run.
+
+    Why it matters
+        A run whose weights cannot leave their random start within its length learns nothing.
+
+    How it decides
+        In at least half of the layers one step is below 1e-5 of the weights, and all steps of the run together
+        (of the planned length, where that is known) are below 1 %. Error in a run that fails; silent in one
+        that converges.
+
+    Known false alarms
+        Fine-tuning a model that is right already: its loss does not fall either.
+
+    References
+        Karpathy, CS231n notes ("ratio of weights:updates", about 1e-3); TheDeepChecker (Ben Braiek and Khomh
+        2023: log10 below -4); SageMaker Debugger, rule WeightUpdateRatio.
+    """
+    if verdict.label == "converging":
+        return
+    planned = (config or {}).get("max_steps")
+    length = max(updates.steps, float(planned) if isinstance(planned, (int, float)) else 0.0)
+    small = [one for one in updates.layers if one.per_step < SMALL_STEP and _way(one, updates, length) < SMALL_WAY]
+    if not small or 2 * len(small) < len(updates.layers):
+        return
+    least = min(small, key=lambda one: one.per_step)
+    yield finding(
+        f"One step changes the weights of {least.series.layer} by {least.per_step:.2g} of their norm, the "
+        f"{length:g} steps of the run by {_way(least, updates, length):.2g}{others(len(small) - 1)}.",
+        severity=severity_in(verdict),
+        confidence=0.9,
+        evidence={
+            "per_step": least.per_step,
+            "threshold_per_step": SMALL_STEP,
+            "in_the_run": _way(least, updates, length),
+            "threshold_in_the_run": SMALL_WAY,
+            "steps": length,
+            "layers": len(small),
+            "from": least.source,
+            "learning_rate": updates.learning_rate,
+        },
+        series=least.series.title,
+        layer=least.series.layer,
+        first_step=float(least.series.step[0]),
+        last_step=float(least.series.step[-1]),
+    )
+
+
+def _way(one: LayerUpdate, updates: Updates, length: float) -> float:
+    return one.moved * length / max(updates.steps, 1.0)
+
+
+@rule("WT102", "update-ratio-too-large", severity="error", since="0.1")
+def update_ratio_too_large(updates: Updates, verdict: Verdict) -> Iterator[Finding]:
+    """Single steps change a layer's weights by a tenth of their norm and more.
+
+    What it checks
+        The norm of each layer's update over the norm of its weights, for one step, as a median over the dumps.
+
+    Why it matters
+        Steps of that size replace what was learned faster than the gradient can say where to go.
+
+    How it decides
+        A median of at least 0.1. From dumps several steps apart this is a lower bound, since steps partly undo
+        one another. Silent in a converging run.
+
+    Known false alarms
+        A layer that was initialised at (almost) zero and grows in its first steps.
+
+    References
+        TheDeepChecker (Ben Braiek and Khomh 2023: log10 above -1); Karpathy, CS231n notes; SageMaker Debugger,
+        rule WeightUpdateRatio.
+    """
+    if verdict.label == "converging":
+        return
+    large = sorted((one for one in updates.layers if one.per_step >= LARGE_STEP), key=lambda one: -one.per_step)
+    for number, one in enumerate(large[:MOST_LAYERS]):
+        yield finding(
+            f"One step changes the weights of {one.series.layer} by {one.per_step:.2g} of their norm (median; most at "
+            f"step {one.step:g}){unnamed(len(large), number)}.",
+            severity="error" if is_failing(verdict) else "warning",
+            confidence=0.85,
+            evidence={
+                "per_step": one.per_step,
+                "threshold_per_step": LARGE_STEP,
+                "from": one.source,
+                "learning_rate": updates.learning_rate,
+            },
+            series=one.series.title,
+            layer=one.series.layer,
+            first_step=one.step,
+        )
+
+
+@rule("WT103", "frozen-parameters", severity="error", since="0.1")
+def frozen_parameters(weights: Weights, verdict: Verdict) -> Iterator[Finding]:
+    """Some weights never change.
+
+    What it checks
+        Which weights are the same to the last bit at every dump, and whether a gradient of them is dumped.
+
+    Why it matters
+        A layer that was to learn and is not in the optimizer, or that requires no gradient, keeps its start.
+
+    How it decides
+        Unchanged in at least 2 comparisons. Error where nothing changes at all, or where the layer has a
+        gradient and the run fails; warning without a gradient in a run that fails, or with one while that is
+        open; in a run that converges a note, for layers are frozen on purpose, too.
+
+    Known false alarms
+        Fine-tuning with frozen layers (a note, unless the run fails).
+
+    References
+        TrainCheck (Jiang et al. 2025), relation "optimizer step changes parameters"; DeepLocalize (Wardat et
+        al. 2021), unchanged weights.
+    """
+    matrices = [one for one in weights.still if one.series.is_matrix]
+    if weights.comparisons < UNCHANGED_DUMPS or not matrices:
+        return
+    moving = len(weights.series) - len(weights.still)
+    known = sorted(matrices, key=lambda one: -(one.gradient if isfinite(one.gradient) else -1.0))
+    for number, one in enumerate(known[: MOST_LAYERS if moving else 1]):
+        flows = one.gradient > 0
+        severity: Severity = "note"
+        if not moving or (flows and is_failing(verdict)):
+            severity = "error"
+        elif is_failing(verdict) or (flows and verdict.label != "converging"):
+            severity = "warning"
+        gradient = f"although its gradient norm is up to {one.gradient:.3g}" if flows else "and it has no gradient"
+        if not weights.gradients_dumped:
+            gradient = "and no gradient is dumped that would tell why"
+        what = f"the weights of {one.series.layer}" if moving else f"all {len(matrices)} weights"
+        yield finding(
+            f"From step {one.since:g} to {one.until:g} {what} never changed ({weights.comparisons} comparisons), "
+            f"{gradient}{unnamed(len(known), number) if moving else ''}.",
+            severity=severity,
+            confidence=0.95 if flows or not moving else 0.8,
+            evidence={
+                "side": "all" if not moving else "with-gradient" if flows else "without-gradient",
+                "comparisons": weights.comparisons,
+                "threshold_comparisons": UNCHANGED_DUMPS,
+                "gradient": one.gradient if isfinite(one.gradient) else None,
+                "weights_that_move": moving,
+                "weights_that_do_not": len(weights.still),
+            },
+            series=one.series.title,
+            layer=one.series.layer,
+            first_step=one.since,
+            last_step=one.until,
+        )
+
+
+@rule("WT104", "weights-growing", severity="error", since="0.1")
+def weights_growing(weights: Weights, verdict: Verdict) -> Iterator[Finding]:
+    """A layer's weights have outgrown the scale that keeps signals their size, and grow on.
+
+    What it checks
+        The norm of each weight over the dumps, and its root mean square times the square root of its fan-in.
+
+    Why it matters
+        Growing weights make growing outputs, saturated units and, in the end, overflow.
+
+    How it decides
+        At least 3 times the first norm, by a fifth of it in the last third of the dumps alone, to a gain above
+        4.2 (3 times He's). Error in a run that fails; silent in one that converges.
+
+    Known false alarms
+        Weights before a normalisation may grow without harm while the loss falls: that is silent.
+
+    References
+        TheDeepChecker (Ben Braiek and Khomh 2023: doubling per period); van Laarhoven 2017, "L2 regularization
+        versus batch and weight normalization"; He et al. 2015, equation 10.
+    """
+    if verdict.label == "converging":
+        return
+    grown = [
+        one
+        for one in weights.growth
+        if one.end >= GROWN * one.first and one.late_rise >= STILL_GROWS and one.gain >= GROWN_GAIN
+    ]
+    grown.sort(key=lambda one: -one.end / one.first)
+    for number, one in enumerate(grown[:MOST_LAYERS]):
+        yield finding(
+            f"The weights of {one.series.layer} have grown {one.end / one.first:.3g}-fold (norm {one.first:.3g} to "
+            f"{one.end:.3g} at step {one.series.step[-1]:g}, gain {one.gain:.3g}) and still grow"
+            f"{unnamed(len(grown), number)}.",
+            severity=severity_in(verdict),
+            confidence=0.8,
+            evidence={
+                "first": one.first,
+                "end": one.end,
+                "growth": round(one.end / one.first, 2),
+                "threshold_growth": GROWN,
+                "late_growth": round(one.late_rise, 3),
+                "threshold_late_growth": STILL_GROWS,
+                "gain": one.gain,
+                "threshold_gain": GROWN_GAIN,
+            },
+            series=one.series.title,
+            layer=one.series.layer,
+            first_step=float(one.series.step[0]),
+            last_step=float(one.series.step[-1]),
+        )

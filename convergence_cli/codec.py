@@ -19,6 +19,8 @@ from convergence_cli.model import (
     RunError,
     RunReport,
     Skipped,
+    TensorLine,
+    TensorTable,
     Verdict,
     Where,
 )
@@ -33,9 +35,17 @@ def to_data(report: Report) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "tool": {"name": TOOL, "version": report.version},
-        "runs": [plain(run) for run in report.runs],
+        "runs": [run_data(run) for run in report.runs],
         "errors": [plain(error) for error in report.errors],
     }
+
+
+def run_data(run: RunReport) -> dict[str, Any]:
+    """``run`` as ``to_data`` gives it; the table of tensors only where there is one."""
+    data: dict[str, Any] = plain(run)
+    if run.tensors is None:
+        del data["tensors"]
+    return data
 
 
 def plain(value: Any) -> Any:
@@ -79,13 +89,22 @@ def _run(data: Any) -> RunReport:
         causes=tuple(_built(Cause, item) for item in data["causes"]),
         remedies=tuple(_built(Remedy, item) for item in data["remedies"]),
         skipped=tuple(_built(Skipped, item) for item in data["skipped"]),
+        tensors=_table(data.get("tensors")),
     )
     for key, kind in _SUMMARY.items():
         if run.summary.get(key) is not None:
             _checked(kind, run.summary[key], key)
     for curve in run.summary.get("curves", {}).values():
         _checked("list", _checked("Mapping[str, Any]", curve, "curves")["mean"], "mean")
+    for key, value in (run.summary.get("tensors") or {}).items():
+        _checked("Mapping[str, float] | None" if key == "kinds" else "float | None", value, key)
     return run
+
+
+def _table(data: Any) -> TensorTable | None:
+    if data is None:
+        return None
+    return _built(TensorTable, data, rows=tuple(_built(TensorLine, row) for row in data["rows"]))
 
 
 def _built(cls: type[Built], data: Any, **nested: Any) -> Built:
@@ -103,6 +122,8 @@ def _built(cls: type[Built], data: Any, **nested: Any) -> Built:
 def _checked(kind: str, value: Any, key: str) -> Any:
     if not _CHECKS[kind](value):
         raise TypeError(f"{key}: {value!r} is not {kind}")
+    if kind == "Measure" and isinstance(value, str):
+        return float(value)
     return tuple(value) if isinstance(value, list) and kind != "list" else value
 
 
@@ -119,10 +140,15 @@ _CHECKS: Mapping[str, Callable[[Any], bool]] = {
     "str | None": lambda value: value is None or _is_text(value),
     "float": _is_number,
     "float | None": lambda value: value is None or _is_number(value),
+    "int": lambda value: isinstance(value, int) and not isinstance(value, bool),
+    "Measure": lambda value: value is None or value in ("inf", "-inf") or _is_number(value),
     "int | None": lambda value: value is None or isinstance(value, int),
     "Severity": lambda value: value in SEVERITIES,
     "Label": lambda value: value in (*LABELS, "undetermined"),
     "tuple[str, ...]": lambda value: isinstance(value, list) and all(map(_is_text, value)),
+    "tuple[int, ...] | None": lambda value: (
+        value is None or (isinstance(value, list) and all(isinstance(item, int) for item in value))
+    ),
     "list": lambda value: isinstance(value, list),
     "Mapping[str, Any]": lambda value: isinstance(value, dict),
     "Mapping[str, float] | None": lambda value: (
@@ -139,5 +165,6 @@ _SUMMARY = {
     "series_read": "float",
     "unread": "list",
     "config": "Mapping[str, Any]",
+    "tensors": "Mapping[str, Any]",
     "curves": "Mapping[str, Any]",
 }

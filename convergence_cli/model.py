@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +25,8 @@ Label = Literal["converging", "diverging", "stuck", "overfitting", "undetermined
 LABELS: tuple[Label, ...] = ("converging", "diverging", "stuck", "overfitting")
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 SCHEMA_VERSION = 1
+# A number that may be unknown, and may be infinite.
+Measure: TypeAlias = "float | None"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -191,13 +193,56 @@ class Remedy:
 
 
 @dataclass(frozen=True, slots=True)
+class TensorLine:
+    """One row of the table of tensors: one tensor at one step, mode and worker. None where the dump does not tell.
+
+    ``count``, ``nan`` and ``inf`` are numbers of values; ``zero``, ``dead`` and ``saturated`` shares from 0 to 1 (of
+    values, of units, of units); ``mean``, ``std``, ``norm`` (L2), ``min`` and ``max`` are over the finite values.
+    ``update_ratio`` is the norm of the change per training step over the norm, of weights and updates.
+    ``flags`` are the codes of the rules that fired for this tensor or its layer, whatever the step.
+    """
+
+    step: float
+    kind: str
+    name: str
+    layer: str = ""
+    worker: str = ""
+    mode: str = ""
+    dtype: str = ""
+    shape: tuple[int, ...] | None = None
+    count: Measure = None
+    mean: Measure = None
+    std: Measure = None
+    norm: Measure = None
+    min: Measure = None
+    max: Measure = None
+    zero: Measure = None
+    nan: Measure = None
+    inf: Measure = None
+    dead: Measure = None
+    saturated: Measure = None
+    update_ratio: Measure = None
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TensorTable:
+    """The rows that were asked for, of ``total`` in the dump."""
+
+    rows: tuple[TensorLine, ...]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class RunReport:
     """Everything said of one run.
 
     ``summary`` keys: ``points``, ``first_step``, ``last_step``, ``epochs``, ``x`` (what steps mean:
     ``step``, ``epoch`` or ``row``), ``series`` (role -> name as logged), ``series_total``, ``series_read``,
     ``unread`` (names), ``config``, ``curves`` (role -> {``step``, ``low``, ``high``, ``mean``: lists of at
-    most 120 buckets, null where not finite}).
+    most 120 buckets, null where not finite}), and of a run with dumps ``tensors`` ({``steps``, ``first_step``,
+    ``last_step``, ``layers``, ``kinds``: kind -> number of tensors, ``rows``}).
+    ``passed`` are the codes of the rules that looked and found nothing. ``tensors`` is there where it was asked for.
     """
 
     name: str
@@ -210,6 +255,8 @@ class RunReport:
     remedies: tuple[Remedy, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
+    passed: tuple[str, ...] = ()
+    tensors: TensorTable | None = None
 
     def __str__(self) -> str:
         return f"{self.name}: {self.verdict.label} ({100 * self.verdict.confidence:.0f}%). {self.verdict.reason}"

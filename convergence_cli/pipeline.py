@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from os import PathLike
 
+    from convergence_cli.model import Finding, Skipped
     from convergence_cli.readers.discover import Candidate
     from convergence_cli.rules import Rule
 
@@ -100,7 +101,13 @@ def _judged(evidence: Evidence, rules: Sequence[Rule]) -> RunReport:
         remedies=tuple(replace(one, why=in_words_of(axis, one.why)) for one in remedies),
         skipped=skipped,
         notes=run.notes,
+        passed=_passed(rules, findings, skipped),
     )
+
+
+def _passed(rules: Sequence[Rule], findings: Sequence[Finding], skipped: Sequence[Skipped]) -> tuple[str, ...]:
+    spoken = {found.rule for found in findings} | {skip.rule for skip in skipped}
+    return tuple(rule.code for rule in rules if rule.code not in spoken)
 
 
 def _each(paths: Sequence[str], settings: Settings) -> Iterator[Run | RunError]:

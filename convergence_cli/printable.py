@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 MAX_SHOWN = 200
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_LONGEST_CELL = 32_000
 
 
 def printable(text: object, limit: int = MAX_SHOWN) -> str:
@@ -18,6 +20,20 @@ def printable(text: object, limit: int = MAX_SHOWN) -> str:
     if not raw.isprintable():
         raw = "".join(char if char.isprintable() else _escaped(char) for char in raw)
     return raw + "…" if cut else raw
+
+
+def as_cell(text: object) -> str:
+    """``text`` so that a spreadsheet takes it for text and not for a formula."""
+    safe = printable(text, _LONGEST_CELL)
+    return f"'{safe}" if safe.startswith(_FORMULA) and not _is_number(safe) else safe
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def counted(number: int, thing: str) -> str:

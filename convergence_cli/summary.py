@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from convergence_cli.axis import Axis
     from convergence_cli.features.evidence import Evidence
     from convergence_cli.model import Curve
+    from convergence_cli.tensor_stats import TensorStats
 
 THUMBNAIL = 120
 MAX_NAMES = 50
@@ -26,7 +28,7 @@ def summarise(evidence: Evidence, axis: Axis) -> dict[str, Any]:
     main = loss.logged if loss is not None else max(run.curves, key=lambda c: c.points, default=None)
     config = {key: run.config[key] for key in _SHOWN if key in run.config}
     unread = [curve.name for curve in run.curves if not curve.role]
-    return {
+    summary = {
         "points": 0 if main is None else main.points,
         "first_step": None if main is None else _first_step(main),
         "last_step": None if main is None else _edge(main, -1),
@@ -38,6 +40,23 @@ def summarise(evidence: Evidence, axis: Axis) -> dict[str, Any]:
         "unread": unread[:MAX_NAMES],
         "config": config,
         "curves": {str(curve.role): _thumbnail(curve) for curve in roles},
+    }
+    return summary if run.tensors is None or not len(run.tensors) else summary | {"tensors": _dumped(run.tensors)}
+
+
+def _dumped(stats: TensorStats) -> dict[str, Any]:
+    from convergence_cli.tensor_stats import KINDS
+
+    steps = stats.steps
+    tensors = set(zip(stats.text("kind").tolist(), stats.text("name").tolist(), strict=True))
+    count = Counter(kind for kind, _ in tensors)
+    return {
+        "steps": len(steps),
+        "first_step": float(steps[0]),
+        "last_step": float(steps[-1]),
+        "layers": len(set(stats.text("layer").tolist())),
+        "kinds": {kind: count[kind] for kind in KINDS if kind in count},
+        "rows": len(stats),
     }
 
 

@@ -13,6 +13,7 @@ from convergence_cli.errors import EXIT_INTERRUPTED, EXIT_NO_VERDICT, UsageError
 COMMANDS = {
     "analyze": "Judge runs: what is wrong, why, and what to change.",
     "classify": "Only the verdict: one line a run, with tabs between path, label, confidence and state.",
+    "inspect": "Show dumped tensors layer by layer and step by step, and what the rules find in them.",
     "ingest": "Write logs as tidy rows: run, series, role, step, epoch, value, line.",
     "report": "Render a saved report again, without the run.",
     "rules": "List the rules.",

@@ -13,12 +13,10 @@ from convergence_cli.cli._settings import settings_from
 from convergence_cli.codec import plain
 from convergence_cli.errors import EXIT_NO_VERDICT, EXIT_OK, UsageError
 from convergence_cli.model import Curve, Run
-from convergence_cli.printable import printable
+from convergence_cli.printable import as_cell, printable
 
 FORMATS = ("csv", "jsonl")
 COLUMNS = ("run", "series", "role", "step", "epoch", "value", "line")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_LONGEST_CELL = 32_000
 
 
 def command(
@@ -65,7 +63,7 @@ def _write_csv(runs: Sequence[Run], sink: TextSink) -> None:
     writer.writerow(COLUMNS)
     for run in runs:
         for curve in run.curves:
-            named = [_cell(run.name), _cell(curve.name), curve.role or ""]
+            named = [as_cell(run.name), as_cell(curve.name), curve.role or ""]
             writer.writerows([*named, *(_shown(item) for item in point)] for point in _points(curve))
 
 
@@ -90,17 +88,3 @@ def _points(curve: Curve) -> Iterator[tuple[Any, Any, Any, Any]]:
 
 def _shown(item: float | None) -> str:
     return "" if item is None else repr(item)
-
-
-def _cell(text: str) -> str:
-    """``text`` so that a spreadsheet takes it for text and not for a formula."""
-    safe = printable(text, _LONGEST_CELL)
-    return f"'{safe}" if safe.startswith(_FORMULA) and not _is_number(safe) else safe
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

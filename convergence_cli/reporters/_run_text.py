@@ -12,6 +12,7 @@ from convergence_cli.reporters._sparkline import columns, on_log_scale, sparklin
 from convergence_cli.reporters._wording import (
     changes,
     could_not_look,
+    dumped,
     number,
     pairs,
     percent,
@@ -32,7 +33,7 @@ SHOWN_REMEDIES = 3
 SHOWN_NOTES = 4
 LEAST_NAME = 24
 DRAWN_ROLES = ("train_loss", "val_loss")
-_SEVERITY_STYLE = {"error": "bold red", "warning": "bold yellow", "note": "cyan"}
+SEVERITY_STYLE = {"error": "bold red", "warning": "bold yellow", "note": "cyan"}
 _LABEL_STYLE = {
     "converging": "bold green",
     "diverging": "bold red",
@@ -92,7 +93,7 @@ def run_lines(run: RunReport, title: str, page: Page) -> Iterator[str]:
     if run.findings:
         yield from ("", page.paint("Findings", "bold"))
         for finding in worst_first(run.findings):
-            yield from _finding(finding, run, page)
+            yield from finding_lines(finding, run, page)
     if detail < 0:
         return
     if run.causes:
@@ -101,7 +102,7 @@ def run_lines(run: RunReport, title: str, page: Page) -> Iterator[str]:
     if run.remedies:
         yield from ("", page.paint("What to change", "bold"))
         yield from _some(run.remedies, SHOWN_REMEDIES, _remedy, page)
-    small = _small_print(run, page)
+    small = small_print(run, page)
     if page.cut:
         small.append(f"  {page.glyphs.more} more with --verbose")
     if small:
@@ -157,6 +158,9 @@ def _series(run: RunReport, page: Page) -> Iterator[str]:
         read = summary.get("series_read", len(series))
         roles = [f"{printable(role, 60)}={printable(name, 60)}" for role, name in series.items()]
         yield from page.wrap_items(roles, "  ", 3, f"read {read} of {total} series as ")
+    tensors = dumped(summary.get("tensors"), page.glyphs.dash)
+    if tensors:
+        yield from page.wrap(f"tensors: {', '.join(tensors)}", "  ")
     if page.look.detail > 0:
         unread = [printable(name, 60) for name in summary.get("unread") or ()]
         if unread:
@@ -166,11 +170,11 @@ def _series(run: RunReport, page: Page) -> Iterator[str]:
             yield from page.wrap(f"the run says: {', '.join(config)}", "  ")
 
 
-def _finding(finding: Finding, run: RunReport, page: Page) -> Iterator[str]:
+def finding_lines(finding: Finding, run: RunReport, page: Page) -> Iterator[str]:
     """At most four lines: what, the message, and the numbers with their place."""
     code, name = printable(finding.rule), printable(finding.name)
     line, *further = page.parts([f"{code} {name}", finding.severity, percent(finding.confidence)], "  ", "    ")
-    yield line.replace(code, page.paint(code, _SEVERITY_STYLE.get(finding.severity, "bold")), 1)
+    yield line.replace(code, page.paint(code, SEVERITY_STYLE.get(finding.severity, "bold")), 1)
     yield from further
     message = page.wrap(sentence(finding.message), "    ", MESSAGE_LINES)
     yield from message
@@ -216,8 +220,11 @@ def _remedy(remedy: Remedy, page: Page) -> Iterator[str]:
             yield from page.wrap(f"see {printable(reference)}", "      ")
 
 
-def _small_print(run: RunReport, page: Page) -> list[str]:
+def small_print(run: RunReport, page: Page) -> list[str]:
+    """What passed, could not look and was noticed; in full where nothing is to be left out."""
     lines: list[str] = []
+    if run.passed and page.full:
+        lines += page.wrap(f"passed: {', '.join(map(printable, run.passed))}", "  ")
     if run.skipped and page.full:
         for skip in run.skipped:
             lines += page.wrap(f"skipped {printable(skip.rule)}: {printable(skip.reason)}", "  ")

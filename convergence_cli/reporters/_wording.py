@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from convergence_cli.printable import counted, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from convergence_cli.model import Finding, Remedy, Report, RunError, RunReport, Where
 
@@ -124,6 +125,20 @@ def worst_first(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda item: (SEVERITY_RANK[item.severity], -item.confidence, item.rule))
 
 
+def dumped(tensors: Any, dash: str = "-") -> list[str]:
+    """``summary["tensors"]`` in parts: ``8 dumped steps 0-70``, ``12 layers``, ``14 weights, 14 gradients``."""
+    if not isinstance(tensors, Mapping) or not tensors.get("steps"):
+        return []
+    first, last = tensors.get("first_step"), tensors.get("last_step")
+    parts = [counted(tensors["steps"], "dumped step")]
+    if first is not None and last is not None and first != last:
+        parts[0] += f" {number(first)}{dash}{number(last)}"
+    if tensors.get("layers"):
+        parts.append(counted(tensors["layers"], "layer"))
+    kinds = tensors.get("kinds") or {}
+    return [*parts, *(counted(count, printable(kind, 20)) for kind, count in kinds.items())]
+
+
 def could_not_look(run: RunReport) -> list[str]:
     """Why rules could not look at ``run``, the commonest reason first, each with the number of rules."""
     reasons = Counter(printable(skip.reason) for skip in run.skipped)
@@ -141,6 +156,9 @@ def totals(report: Report) -> str:
     """The whole report in one line."""
     labels = [run.verdict.label for run in report.runs]
     split = ", ".join(f"{labels.count(label)} {label}" for label in sorted(set(labels)))
+    tables = [run.tensors for run in report.runs if run.tensors is not None]
+    if tables:
+        split = f"{sum(len(table.rows) for table in tables):,} of {counted(sum(t.total for t in tables), 'row')}"
     missing, unjudged = unread(report)
     rest = f"; {counted(len(missing), 'input')} not read" if missing else ""
     rest += f"; {counted(len(unjudged), 'run')} not judged" if unjudged else ""

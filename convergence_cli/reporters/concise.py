@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from convergence_cli.printable import printable
 from convergence_cli.reporters import PLAIN, Look
+from convergence_cli.reporters._tensor_cells import exact_cells
 from convergence_cli.reporters._wording import sentence, verdict_line, worst_first
 
 if TYPE_CHECKING:
@@ -13,11 +14,17 @@ if TYPE_CHECKING:
 
 
 def render(report: Report, look: Look = PLAIN) -> str:
-    """``path: VERDICT label (97 %): state. reason`` and ``path:series@step: CODE severity name message``."""
+    """``path: VERDICT label (97 %): state. reason`` and ``path:series@step: CODE severity name message``.
+
+    Where tensors were asked for, no verdict but a line a row of their table: path and columns, with tabs between.
+    """
     lines = []
     for run in report.runs:
         path = printable(run.path)
-        lines.append(f"{path}: VERDICT {verdict_line(run)}. {sentence(run.verdict.reason)}")
+        if run.tensors is None:
+            lines.append(f"{path}: VERDICT {verdict_line(run)}. {sentence(run.verdict.reason)}")
+        else:
+            lines.extend("\t".join([path, *exact_cells(line)]) for line in run.tensors.rows)
         lines.extend(
             f"{path}{_place(item)}: {printable(item.rule)} {item.severity} {printable(item.name)} "
             f"{sentence(item.message)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from convergence_cli.codec import TOOL, plain
+from convergence_cli.codec import TOOL, plain, run_data
 from convergence_cli.model import SCHEMA_VERSION, SEVERITIES
 from convergence_cli.reporters import PLAIN, Look
 
@@ -18,15 +18,18 @@ _PARTS = {"findings": "finding", "causes": "cause", "remedies": "remedy", "skipp
 
 
 def render(report: Report, look: Look = PLAIN) -> str:
-    """Lines of type run, finding, cause, remedy, skip, error and, last, summary."""
+    """Lines of type run, tensor, finding, cause, remedy, skip, error and, last, summary."""
     return "".join(json.dumps(item, allow_nan=False) + "\n" for item in _items(report))
 
 
 def _items(report: Report) -> Iterator[dict[str, Any]]:
     for run in report.runs:
-        data = plain(run)
+        data = run_data(run)
         parts = {key: data.pop(key) for key in _PARTS}
+        table = data.pop("tensors", None)
         yield {"type": "run", **data}
+        for row in table["rows"] if table else ():
+            yield {"type": "tensor", "run": run.path, "run_name": run.name, **row}
         for key, kind in _PARTS.items():
             for part in parts[key]:
                 yield {"type": kind, "run": run.path, "run_name": run.name, **part}

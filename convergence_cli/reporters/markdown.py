@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from convergence_cli.printable import counted
 from convergence_cli.reporters import PLAIN, Look
 from convergence_cli.reporters._layout import glyphs
+from convergence_cli.reporters._tensor_cells import TEXTS, cell, head, telling
 from convergence_cli.reporters._wording import (
     changes,
     could_not_look,
+    dumped,
     percent,
     place,
     sentence,
@@ -21,9 +23,9 @@ from convergence_cli.reporters._wording import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from convergence_cli.model import Report, RunReport
+    from convergence_cli.model import Report, RunReport, TensorLine
 
 # An underscore between letters is no markup, and brackets escaped leave parentheses and "!" without meaning.
 _MARKUP = re.compile(r"([\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_]))")
@@ -42,9 +44,9 @@ def render(report: Report, look: Look = PLAIN) -> str:
     """A table of verdicts, then the findings, causes and remedies of each run that has any."""
     runs = list(zip(titles(report.runs), report.runs, strict=True))
     lines = [f"**ctroubleshoot**: {escaped(totals(report))}"]
-    if report.runs:
+    if any(run.tensors is None for run in report.runs):
         lines += ["", "| run | verdict | why |", "| --- | --- | --- |"]
-        lines += [_verdict_row(title, run) for title, run in runs]
+        lines += [_verdict_row(title, run) for title, run in runs if run.tensors is None]
     for title, run in runs:
         lines.extend(_details(title, run, look))
     for title, errors in zip(("Not read", "Not judged"), unread(report), strict=True):
@@ -62,9 +64,15 @@ def _verdict_row(title: str, run: RunReport) -> str:
 
 def _details(title: str, run: RunReport, look: Look) -> Iterator[str]:
     full = look.detail >= 0
-    if not (run.findings or (full and (run.causes or run.remedies))):
+    tensors = dumped(run.summary.get("tensors"))
+    if not (run.findings or (full and (run.causes or run.remedies or run.tensors or tensors))):
         return
     yield from ("", f"### {escaped(title)}")
+    if full and tensors:
+        yield from ("", escaped(f"tensors: {', '.join(tensors)}"))
+    if full and run.tensors is not None and run.tensors.rows:
+        yield ""
+        yield from _tensor_rows(run.tensors.rows)
     if run.findings:
         yield from ("", "| severity | rule | where | finding |", "| --- | --- | --- | --- |")
         for item in worst_first(run.findings):
@@ -86,3 +94,11 @@ def _details(title: str, run: RunReport, look: Look) -> Iterator[str]:
     if full and run.skipped:
         reasons = escaped(", ".join(could_not_look(run)))
         yield from ("", f"{counted(len(run.skipped), 'rule')} could not look: {reasons}.")
+
+
+def _tensor_rows(rows: Sequence[TensorLine]) -> Iterator[str]:
+    columns = [column for column in telling(rows) if column not in ("layer", "dtype", "count")]
+    yield f"| {' | '.join(map(head, columns))} |"
+    yield f"| {' | '.join('---' if column in TEXTS else '---:' for column in columns)} |"
+    for line in rows:
+        yield f"| {' | '.join(escaped(cell(line, column)) for column in columns)} |"

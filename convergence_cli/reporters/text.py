@@ -10,6 +10,7 @@ from convergence_cli.printable import counted, printable
 from convergence_cli.reporters import PLAIN, Look
 from convergence_cli.reporters._layout import UNICODE, cells, cut, cut_middle, glyphs, join_cut, painter
 from convergence_cli.reporters._run_text import Page, run_lines
+from convergence_cli.reporters._tensor_text import tensor_lines
 from convergence_cli.reporters._wording import percent, sentence, severities, titles, totals, unread
 
 if TYPE_CHECKING:
@@ -29,10 +30,13 @@ def render(report: Report, look: Look = PLAIN) -> str:
     page = Page(look, glyphs(look), painter(look))
     runs = list(zip(titles(report.runs), report.runs, strict=True))
     blocks = []
-    if len(runs) > 1:
+    inspected = any(run.tensors is not None for run in report.runs)
+    if len(runs) > 1 and not inspected:
         blocks.append(list(_table(runs, page)))
     shown = [(title, run) for title, run in runs if _in_full(run, len(runs), look)]
-    blocks.extend(list(run_lines(run, title, replace(page))) for title, run in shown)
+    for title, run in shown:
+        lines_of = run_lines if run.tensors is None else tensor_lines
+        blocks.append(list(lines_of(run, title, replace(page))))
     if len(shown) < len(runs):
         unseen = counted(len(runs) - len(shown), "run")
         blocks.append(page.wrap(f"{unseen} without a warning or error: in full with --verbose", ""))
@@ -46,7 +50,9 @@ def render(report: Report, look: Look = PLAIN) -> str:
 
 def _in_full(run: RunReport, runs: int, look: Look) -> bool:
     """Whether to show more of ``run`` than its line in the table: of several, those with something wrong."""
-    return runs == 1 or look.detail > 0 or any(found.severity != "note" for found in run.findings)
+    if runs == 1 or look.detail > 0 or run.tensors is not None:
+        return True
+    return any(found.severity != "note" for found in run.findings)
 
 
 def _ascii(value: Any) -> Any:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from lab.models import Network
+if TYPE_CHECKING:
+    from lab.models import Network
 
 
 def stored(tensor: Tensor, dump_type: str) -> npt.NDArray[Any]:

@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 
 from lab.catalogue import fault
-from lab.setup import Setup, setup_of, weight
+from lab.dumping import dumped_steps
+from lab.setup import Setup, initialise, setup_of, weight
+from lab.training import LOGGED_POINTS
 
 
 @fault("vanishing-gradient", "deep-mlp mlp cnn autoencoder", levels=3)
@@ -19,36 +21,59 @@ def vanishing_gradient(architecture: str, seed: int, level: int) -> Setup:
         setup = setup_of(architecture, seed, function=("", "tanh", "relu")[level], depth=depth)
     if level or architecture == "autoencoder":
         for name in setup.model.layers[:-1]:
-            weight(setup.model.layer(name)).mul_((0.5, 0.3, 0.2)[level])
+            module = setup.model.layer(name)
+            weight(module).mul_((0.5, 0.3, 0.2)[level])
+            # Zero biases would let all layers shrink alike, which is a too small initialization and no more.
+            torch.nn.init.uniform_(module.bias, -0.2, 0.2)
     setup.optimizer, setup.learning_rate = "momentum", 0.02
     setup.layers = setup.model.layers[: len(setup.model.layers) // 2]
     return setup
 
 
-@fault("exploding-gradient", "deep-mlp mlp gru cnn regression-mlp", levels=3)
+@fault("exploding-gradient", "deep-mlp mlp gru cnn regression-mlp autoencoder", levels=3)
 def exploding_gradient(architecture: str, seed: int, level: int) -> Setup:
-    """Gradients that grow from layer to layer, over time in a recurrent net, or from step to step; all stay finite."""
+    """Gradients that grow towards the first layers, back in time, or from step to step; all stay finite."""
     if architecture == "gru":
         setup = setup_of(architecture, seed, cell="RNN")
-        recurrent = setup.model.layer("rnn").weight_hh_l0.data
-        recurrent.mul_((4.0, 6.0, 9.0)[level])
-        setup.layers = setup.model.layers
+        weight_of_time = setup.model.layer("rnn").weight_hh_l0
+        weight_of_time.data.mul_((12.0, 15.0, 20.0)[level])
+        setup.optimizer, setup.learning_rate = "Adam", 1e-3
+        setup.layers = ("rnn",)
         return setup
-    setup = setup_of(
-        architecture, seed, function="relu", depth={"deep-mlp": 8, "mlp": 8, "cnn": 6}.get(architecture, 6)
-    )
-    rate = {"deep-mlp": 0.02, "mlp": 0.02, "cnn": 0.02, "regression-mlp": 0.002}[architecture]
-    setup.optimizer, setup.learning_rate = "SGD", rate
-    generator = setup.generator
-    start = setup.steps // 3
+    if architecture == "deep-mlp":
+        setup = setup_of(architecture, seed)
+        for name in setup.model.layers[:-1]:
+            weight(setup.model.layer(name)).mul_((8.0, 10.0, 12.0)[level])
+        setup.optimizer, setup.learning_rate = "Adam", 1e-3
+        setup.layers = setup.model.layers[:5]
+        return setup
+    if architecture == "autoencoder":
+        return _diverging(seed, level)
+    setup = setup_of(architecture, seed, function="relu", depth=6)
+    initialise(setup.model, "he")
+    setup.optimizer, setup.learning_rate = "Adam", 1e-3
+    if setup.data.task == "classes":
+        wrong = torch.rand(len(setup.data.y), generator=setup.generator) < 0.2
+        setup.data.y[wrong] = (setup.data.y[wrong] + 1) % setup.data.classes
+    growth, start = (1.04, 1.05, 1.06)[level], setup.steps // 3
 
     def grow(step: int) -> None:
         if step >= start:
             for name in setup.model.layers:
-                weight(setup.model.layer(name)).mul_((1.03, 1.04, 1.05)[level])
+                weight(setup.model.layer(name)).mul_(growth)
 
-    del generator
     setup.after_step.append(grow)
+    setup.layers = setup.model.layers
+    return setup
+
+
+def _diverging(seed: int, level: int) -> Setup:
+    """The schedule jumps to a rate at which the squared error diverges; the run ends before it overflows."""
+    setup = setup_of("autoencoder", seed, function="tanh")
+    setup.optimizer, setup.learning_rate = "SGD", 0.5
+    setup.steps, setup.dumps = 60, 20
+    jump = (40, 42, 44)[level]
+    setup.schedule = lambda step: 1.0 if step < jump else 7.0
     setup.layers = setup.model.layers
     return setup
 
@@ -79,20 +104,23 @@ def exploding_tensor(architecture: str, seed: int, level: int) -> Setup:
 
 @fault("gradient-starvation", "mlp cnn regression-mlp", levels=3)
 def gradient_starvation(architecture: str, seed: int, level: int) -> Setup:
-    """One outlier batch half-way makes so large an update that the ReLUs after it never fire again."""
-    setup = setup_of(architecture, seed, function="relu")
-    setup.optimizer, setup.learning_rate = "SGD", {"mlp": 0.1, "cnn": 0.1, "regression-mlp": 0.05}[architecture]
-    bad = setup.steps // 2
-    scale = (300.0, 1000.0, 3000.0)[level]
+    """The loss spikes on one outlier batch, and its update leaves ReLUs that hardly ever fire again."""
+    setup = setup_of(architecture, seed, function="relu", depth=4)
+    initialise(setup.model, "he")
+    setup.optimizer, setup.learning_rate = "Adam", {"mlp": 1e-3, "cnn": 3e-3, "regression-mlp": 1e-3}[architecture]
+    bad = sorted(dumped_steps(setup.steps, LOGGED_POINTS))[LOGGED_POINTS // 2]
+    share = (1.0, 0.95, 0.97)[level]
 
     def outlier(step: int, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        return (x * scale, y) if step == bad else (x, y)
+        return (x * 100.0, y) if step == bad else (x, y)
+
+    def die(step: int) -> None:
+        if step == bad:
+            for name in setup.model.layers[:-1]:
+                bias = setup.model.layer(name).bias.data
+                bias[: round(share * len(bias))] = -30.0
 
     setup.batch = outlier
-    setup.layers = (*setup.model.layers, *setup.model.activations)
+    setup.after_step.append(die)
+    setup.layers = (*setup.model.layers[:-1], *setup.model.activations)
     return setup
-
-
-def total_norm(setup: Setup) -> float:
-    """The norm of all gradients together."""
-    return float(torch.stack([p.grad.norm() for p in setup.model.parameters() if p.grad is not None]).norm())

@@ -38,7 +38,7 @@ class Network(nn.Module):
 class Stack(Network):
     """Linear layers of the given widths with one activation function between them.
 
-    ``norm`` is ``batch`` or ``layer``; ``dropout`` and ``residual`` (from the second hidden layer on) as in users' code.
+    ``norm`` is ``batch`` or ``layer``; ``residual`` adds what came in wherever the widths are equal.
     """
 
     def __init__(

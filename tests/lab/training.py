@@ -7,15 +7,18 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lab.data import Data
 from lab.dumping import Recorder, dumped_steps, weights_of, write_dump
-from lab.models import Network
-from lab.setup import Setup
+
+if TYPE_CHECKING:
+    from lab.data import Data
+    from lab.models import Network
+    from lab.setup import Setup
 
 LOGGED_POINTS = 40
 OUTPUT_NAMES = {"regression": "prediction", "reconstruction": "reconstruction"}

@@ -24,6 +24,7 @@ def update_ratio_too_large(architecture: str, seed: int, level: int) -> Setup:
     """A learning rate of Adam a hundred times too high; nothing becomes NaN."""
     setup = setup_of(architecture, seed)
     setup.optimizer, setup.learning_rate = "Adam", (0.3, 1.0)[level]
+    setup.updates = level == 0
     setup.layers = setup.model.layers
     return setup
 
@@ -68,7 +69,7 @@ def unchanged_tensor(architecture: str, seed: int, level: int) -> Setup:
 
 @fault("weights-growing", "mlp cnn regression-mlp transformer", levels=3)
 def weights_growing(architecture: str, seed: int, level: int) -> Setup:
-    """The penalty on the weights has the wrong sign, so that they grow without end."""
+    """Weight decay with the wrong sign: the weights grow without end."""
     setup = setup_of(architecture, seed)
     names = setup.model.layers if level else (setup.hidden(seed),)
     growth = (1.03, 1.015, 1.025)[level]

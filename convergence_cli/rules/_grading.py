@@ -1,30 +1,25 @@
-"""How grave what a dump shows is, by how the run fares; and how many layers are named."""
+"""How grave and how sure a finding about the layers of a dump is, by the strength of its evidence."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
+from convergence_cli.rules._standing import MOST_LAYERS, others, severity_in
+
 if TYPE_CHECKING:
     from convergence_cli.model import Severity, Verdict
 
 Item = TypeVar("Item")
 
-MOST_LAYERS = 4
-FAILING = ("stuck", "diverging")
 # From a single dump nothing can be said to last.
 SURE_OF_ONE_DUMP = 0.6
 
 
-def graded(verdict: Verdict, *, strong: bool, extreme: bool) -> Severity | None:
-    """Error where the run fails, or where no loss tells and the evidence is ``strong``; else a warning.
-
-    In a run that converges a note where the evidence is ``extreme``, else None: it does no harm there.
-    """
-    if verdict.label == "converging":
-        return "note" if extreme else None
-    failing = verdict.label in FAILING or (verdict.state == "no-loss" and strong)
-    return "error" if failing else "warning"
+def graded(verdict: Verdict, *, strong: bool) -> Severity:
+    """As ``severity_in``, but where no loss tells how the run fares only ``strong`` evidence is an error."""
+    severity = severity_in(verdict)
+    return "warning" if severity == "error" and verdict.state == "no-loss" and not strong else severity
 
 
 def sure(confidence: float, dumps: int) -> float:
@@ -32,8 +27,7 @@ def sure(confidence: float, dumps: int) -> float:
     return confidence if dumps > 1 else min(confidence, SURE_OF_ONE_DUMP)
 
 
-def shown(found: Sequence[Item], thing: str = "layer") -> Iterator[tuple[Item, str]]:
-    """The first of ``found``, which come worst first; the first with a clause that says how many are not shown."""
-    more = len(found) - MOST_LAYERS
+def shown(found: Sequence[Item], noun: str = "layer") -> Iterator[tuple[Item, str]]:
+    """The first of ``found``, which come worst first, each with a clause: on the first one, how many are not shown."""
     for index, item in enumerate(found[:MOST_LAYERS]):
-        yield item, f" So it is in {more} more {thing}{'s' * (more > 1)}." if index == 0 and more > 0 else ""
+        yield item, others(len(found) - MOST_LAYERS, noun) if index == 0 else ""

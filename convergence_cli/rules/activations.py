@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from convergence_cli.rules._grading import graded, shown, sure
@@ -55,17 +56,16 @@ def dead_relu(dead_units: DeadUnits, verdict: Verdict) -> Iterator[Finding]:
         Maas, Hannun and Ng 2013, "Rectifier nonlinearities improve neural network acoustic models"; Lu et al.
         2020, "Dying ReLU and Initialization"; SageMaker Debugger, rule DeadRelu.
     """
-    found = sorted((one for one in dead_units.layers if one.lasting > DEAD), key=lambda one: -one.lasting)
+    limit = MOSTLY_DEAD if verdict.label == "converging" else DEAD
+    found = sorted((one for one in dead_units.layers if one.lasting > limit), key=lambda one: -one.lasting)
     for one, more in shown(found):
-        severity = graded(verdict, strong=one.lasting >= MOSTLY_DEAD, extreme=one.lasting >= MOSTLY_DEAD)
-        if severity is None:
-            return
+        severity = graded(verdict, strong=one.lasting > MOSTLY_DEAD)
         since = one.since(DEAD)
         by_gradient = one.of == "gradient"
         what = "of the units get no gradient at all" if by_gradient else "of the units are zero for every sample"
         yield finding(
             f"{one.series.layer}: {100 * one.last:.0f} % {what} at step {one.series.step[-1]:g} (above "
-            f"{100 * DEAD:.0f} % since step {since:g}).{more}",
+            f"{100 * DEAD:.0f} % since step {since:g}){more}.",
             severity=severity,
             confidence=sure(0.6 if by_gradient else 0.7 + 0.25 * (one.lasting >= MOSTLY_DEAD), one.dumps),
             evidence={
@@ -124,16 +124,15 @@ def saturated_activation(activations: Activations, verdict: Verdict) -> Iterator
         and (one.saturated > SATURATED or one.saturated_values > SATURATED_VALUES)
     ]
     found.sort(key=lambda one: -max(one.saturated, one.saturated_values))
-    severity = graded(verdict, strong=True, extreme=True)
-    for one, more in shown(found if severity is not None else ()):
-        assert severity is not None
+    severity = graded(verdict, strong=True)
+    for one, more in shown(found):
         by_units = one.saturated > SATURATED
         column, limit = ("saturated", SATURATED) if by_units else ("saturated_values", SATURATED_VALUES)
         since, share = one.since(column, limit), one.end(column)
         what = "units sit" if by_units else "values lie"
         yield finding(
             f"{one.series.layer}: {100 * share:.0f} % of its {what} at the ends of {one.form} at step "
-            f"{one.series.step[-1]:g} (above {100 * limit:.0f} % since step {since:g}).{more}",
+            f"{one.series.step[-1]:g} (above {100 * limit:.0f} % since step {since:g}){more}.",
             severity=severity,
             confidence=sure(0.9 if one.saturated > MOSTLY_SATURATED else 0.75, one.dumps),
             evidence={
@@ -185,14 +184,12 @@ def activation_scale_drift(activations: Activations, verdict: Verdict) -> Iterat
     ]
     found.sort(key=lambda one: -one.growth)
     for one, more in shown(found):
-        severity = graded(verdict, strong=one.growth >= DRIFT_EXTREME, extreme=True)
-        if severity is None:
-            return
+        severity = graded(verdict, strong=one.growth >= DRIFT_EXTREME)
         step = one.series.step
         yield finding(
             f"{one.series.layer}: its root mean square grew {one.growth:.3g}-fold, from {one.early:.3g} in the first "
             f"third of the dumps to {one.late:.3g} in the last (threshold {DRIFT:g}), and still grows at step "
-            f"{step[-1]:g}.{more}",
+            f"{step[-1]:g}{more}.",
             severity=severity,
             confidence=0.85 if one.growth >= DRIFT_EXTREME else 0.65,
             evidence={
@@ -241,16 +238,14 @@ def uneven_activation_scale(first_activations: FirstActivations, verdict: Verdic
     found = [chain for chain in first_activations.chains if chain.ratio > UNEVEN or chain.step_up > STEP_UP]
     found.sort(key=lambda chain: -max(chain.ratio, chain.step_up))
     for chain, more in shown(found, "chain"):
-        severity = graded(verdict, strong=chain.ratio >= UNEVEN_EXTREME, extreme=True)
-        if severity is None:
-            return
+        severity = graded(verdict, strong=chain.ratio >= UNEVEN_EXTREME)
         side, place = _side_of_chain(chain)
         one = chain.series[place]
         low, high = chain.series[chain.smallest], chain.series[chain.largest]
         yield finding(
             f"{one.layer}: at step {first_activations.step:g} the standard deviation of activations goes from "
             f"{chain.std[chain.smallest]:.3g} ({low.layer}) to {chain.std[chain.largest]:.3g} ({high.layer}), "
-            f"{chain.ratio:.3g}-fold (threshold {UNEVEN:g}, from one layer to the next {STEP_UP:g}).{more}",
+            f"{chain.ratio:.3g}-fold (threshold {UNEVEN:g}, from one layer to the next {STEP_UP:g}){more}.",
             severity=severity,
             confidence=0.85 if chain.ratio > UNEVEN else 0.7,
             evidence={
@@ -279,4 +274,4 @@ def _side_of_chain(chain: Chain) -> tuple[str, int]:
 
 
 def _rounded(share: float) -> float | None:
-    return round(share, 4) if share == share else None
+    return None if math.isnan(share) else round(share, 4)

@@ -240,24 +240,27 @@ def _form(series: Series) -> str:
         return "probabilities"
     if function.startswith("hard"):
         return ""
-    for known in ("tanh", "sigmoid"):
-        if known in function:
-            return known
-    if function.endswith("_input"):
-        return ""
+    named = next((known for known in ("tanh", "sigmoid") if known in function), "")
+    if named or function.endswith("_input"):
+        return named
     if function.startswith("relu"):
         return "relu"
+    by_values = _form_by_values(series)
+    # A function of another name that never gives less than 0 is still no saturating one.
+    return "" if function and (by_values != "relu" or any(word in function for word in _SMOOTH)) else by_values
+
+
+def _form_by_values(series: Series) -> str:
     low, high, zero = (series.number(name) for name in ("min", "max", "zero"))
-    if not (np.isfinite(low).all() and np.isfinite(high).all()):
+    if not (np.isfinite(low).all() and np.isfinite(high).all()) or _is_two_valued(series):
         return ""
-    if (low == 0).all() and (zero > 0).all() and (high > 0).any() and not _is_two_valued(series):
-        return "" if any(word in function for word in _SMOOTH) else "relu"
-    if function:
+    if (low == 0).all() and (zero > 0).all() and (high > 0).any():
+        return "relu"
+    if not ((high > 0.9).all() and (high <= 1).all()):
         return ""
-    if (low >= -1).all() and (high <= 1).all() and (low < -0.9).all() and (high > 0.9).all():
+    if (low >= -1).all() and (low < -0.9).all():
         return "tanh"
-    inside = (low > 0).all() and (high <= 1).all()
-    return "sigmoid" if inside and (low < 0.1).all() and (high > 0.9).all() else ""
+    return "sigmoid" if (low > 0).all() and (low < 0.1).all() else ""
 
 
 def _is_two_valued(series: Series) -> bool:

@@ -92,10 +92,14 @@ def logistic(x: float) -> float:
 
 
 def spearman(x: FloatArray, y: FloatArray) -> float:
-    """Spearman's rank correlation of two arrays of shape (n,); NaN below 3 points or for constant ``y``."""
-    if len(x) < 3 or np.ptp(y) == 0:
+    """Spearman's rank correlation of two arrays of shape (n,), ties at their mean rank; NaN where it is undefined."""
+    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return float("nan")
-    rank_x, rank_y = (
-        np.argsort(np.argsort(values, kind="stable"), kind="stable").astype(np.float64) for values in (x, y)
-    )
-    return float(np.corrcoef(rank_x, rank_y)[0, 1])
+    return float(np.corrcoef(_ranks(x), _ranks(y))[0, 1])
+
+
+def _ranks(values: FloatArray) -> FloatArray:
+    _, member, count = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(count)
+    mean_rank: FloatArray = last - (count - 1) / 2
+    return mean_rank[member]

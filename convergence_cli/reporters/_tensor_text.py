@@ -22,8 +22,8 @@ IMPORTANCE: tuple[tuple[str, ...], ...] = (
     ("step",),
     ("worker",),
     ("mode",),
-    ("flags",),
     ("nan",),
+    ("flags",),
     ("inf",),
     ("mean",),
     ("std",),
@@ -47,6 +47,8 @@ LEAST_NAME = 12
 _NAME_SHARE = 0.3
 # Codes of so many columns are shown in full; of more, the first and how many others.
 _FLAG_SHARE = 0.15
+# Below so many columns kinds are shown by so many letters.
+_NARROW, _SHORT_KIND = 60, 4
 # What all names begin with is left out of a table that has no room, where it is longer than this.
 _LEAST_STEM = 3
 
@@ -86,6 +88,8 @@ def _which(table: TensorTable) -> str:
 def _table(rows: Sequence[TensorLine], run: RunReport, page: Page) -> Iterator[str]:
     width, more = page.look.width, page.glyphs.more
     texts = {column: [cell(line, column) for line in rows] for column in telling(rows) if column in ORDER}
+    if width < _NARROW:
+        texts["kind"] = [cell(line, "kind")[:_SHORT_KIND] for line in rows]
     if "flags" in texts:
         texts["flags"] = _short_flags(rows, texts["flags"], int(width * _FLAG_SHARE))
     names = texts.pop("name", [""] * len(rows))

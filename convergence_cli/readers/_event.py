@@ -10,9 +10,16 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from convergence_cli.readers._protobuf import BYTES, FIXED32, FIXED64, VARINT, fields, signed, spans, varint
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from convergence_cli.readers._crc32c import ByteArray
 
 _WHOLE = 0xFF
 _FREE = 0x00
@@ -47,7 +54,8 @@ class Layout:
 
     ``mask`` has 0xFF for each byte of the message that gives it its shape, 0x80 for those of a varint
     (only the continuation bit does), 0 for the rest: names and numbers. ``hparams`` and ``texts`` are the
-    (start, stop) and (tag, start, stop) of hyperparameters and of the text plugin's strings.
+    (start, stop) and (tag, start, stop) of hyperparameters and of the text plugin's strings. ``histograms``: some
+    of its values are histograms, or look like those that TensorFlow 2 writes.
     """
 
     time: Field | None
@@ -57,6 +65,7 @@ class Layout:
     mask: bytes
     hparams: tuple[tuple[int, int], ...]
     texts: tuple[tuple[str, int, int], ...]
+    histograms: bool
 
 
 class _Parts:
@@ -69,6 +78,7 @@ class _Parts:
         self.values: list[Field] = []
         self.hparams: list[tuple[int, int]] = []
         self.texts: list[tuple[str, int, int]] = []
+        self.histograms = False
 
     def free(self, start: int, stop: int, to: int = _FREE) -> None:
         self.mask[start:stop] = bytes([to]) * (stop - start)
@@ -97,7 +107,17 @@ def layout(data: bytes) -> Layout:
         elif number in (1, 2, 5):
             raise ValueError(f"field {number} of an Event cannot have wire type {wire}")
     tags, values = tuple(parts.tags), tuple(parts.values)
-    return Layout(time, step, tags, values, bytes(parts.mask), tuple(parts.hparams), tuple(parts.texts))
+    hparams, texts = tuple(parts.hparams), tuple(parts.texts)
+    return Layout(time, step, tags, values, bytes(parts.mask), hparams, texts, parts.histograms)
+
+
+def rows_alike(rows: ByteArray, mask: bytes) -> npt.NDArray[np.bool_]:
+    """Which rows agree with the first in the bits of ``mask``."""
+    differing = (rows ^ rows[0]) & np.frombuffer(mask, np.uint8)
+    alike = np.ones(len(rows), np.bool_)
+    for column in np.flatnonzero(differing.any(axis=0)):
+        alike &= differing[:, column] == 0
+    return alike
 
 
 def _value(parts: _Parts, start: int, stop: int) -> None:
@@ -135,6 +155,8 @@ def _number(parts: _Parts, tag: tuple[int, int], held: tuple[int, int, int, int]
     field = None
     if held is not None and held[:2] == (2, FIXED32):
         field = Field(held[2], held[3], "<f4")
+    elif held is not None and held[:2] == (5, BYTES):
+        parts.histograms = True
     elif held is not None and held[:2] == (8, BYTES):
         field = _tensor(parts, held[2], held[3])
     if field is not None:
@@ -165,7 +187,9 @@ def _tensor(parts: _Parts, start: int, stop: int) -> Field | None:
         if number == 1 and wire == VARINT:
             dtype = varint(data, begin)[0]
         elif number == 2 and wire == BYTES:
-            elements = _elements(data, begin, end)
+            sizes = dimensions(data, begin, end)
+            elements = prod(sizes[:32])
+            parts.histograms |= len(sizes) == 2 and sizes[1] == 3
         elif number == 4 and wire == BYTES:
             raw = (begin, end)
             parts.free(begin, end)
@@ -200,8 +224,8 @@ def _texts(parts: _Parts, tag: str, start: int, stop: int) -> None:
             parts.free(begin, end, _WHOLE)
 
 
-def _elements(data: bytes, start: int, stop: int) -> int:
-    """How many numbers a TensorShapeProto declares; a scalar has no dimensions."""
+def dimensions(data: bytes, start: int, stop: int) -> list[int]:
+    """The sizes that a TensorShapeProto declares; a scalar has none."""
     sizes = []
     for number, wire, begin, end in spans(data, start, stop):
         if number == 2 and wire == BYTES:
@@ -210,7 +234,7 @@ def _elements(data: bytes, start: int, stop: int) -> int:
                 if inner == 1 and kind == VARINT:
                     size = signed(varint(data, first)[0])
             sizes.append(size)
-    return prod(sizes[:32])
+    return sizes
 
 
 def hyperparameters(content: bytes) -> dict[str, Any]:

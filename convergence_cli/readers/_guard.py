@@ -41,6 +41,7 @@ class Source:
     """One input file (or spooled stream). Text is handed out as UTF-8 whatever its byte-order mark says.
 
     ``follow_links`` is False for files found inside a run folder: a link there could lead out of it.
+    ``histograms``: its reader met histograms of tensors in it.
     """
 
     path: Path
@@ -48,6 +49,7 @@ class Source:
     notes: list[str] = field(default_factory=list)
     stream: IO[bytes] | None = None
     follow_links: bool = True
+    histograms: bool = False
 
     @classmethod
     def from_stream(cls, stream: IO[bytes], shown: str = "<stdin>") -> Source:

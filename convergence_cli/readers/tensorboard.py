@@ -20,7 +20,7 @@ from convergence_cli.errors import SourceError
 from convergence_cli.model import Run
 from convergence_cli.printable import counted, printable
 from convergence_cli.readers._collect import Collector
-from convergence_cli.readers._event import Field, Layout, hyperparameters, layout
+from convergence_cli.readers._event import Field, Layout, hyperparameters, layout, rows_alike
 from convergence_cli.readers._guard import MAX_CONFIG_BYTES, ReadOptions, Source, parse_json
 from convergence_cli.readers._tfrecord import HEADER_BYTES, record_groups, record_length
 
@@ -47,6 +47,7 @@ class _Points:
     prefix: str
     pieces: dict[str, list[tuple[IndexArray, FloatArray, FloatArray, FloatArray]]] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
+    histograms: bool = False
     foreign: int = 0
     long_names: int = 0
 
@@ -86,6 +87,7 @@ def read(sources: Sequence[Source], options: ReadOptions) -> list[Run]:
             for group in groups:
                 _decode(group, points)
             _flush(points, collector)
+        source.histograms = points.histograms
         for key, value in points.config.items():
             config.setdefault(key, value)
         notes += [f"{label}{note}" for note in (*source.notes, *_oddities(points))]
@@ -160,7 +162,7 @@ def _decode(group: Group, points: _Points) -> None:
     for _ in range(_MAX_ROUNDS):
         shape = _shape(rows, points)
         # Malformed records that differ are as many shapes, too.
-        alike = _alike(rows, shape.mask if shape else b"\xff" * rows.shape[1])
+        alike = rows_alike(rows, shape.mask if shape else b"\xff" * rows.shape[1])
         if shape:
             _emit(rows[alike], index[alike], shape, points)
         else:
@@ -185,16 +187,8 @@ def _shape(rows: ByteArray, points: _Points) -> Layout | None:
     except ValueError:
         return None
     _settings(shape, data, points)
+    points.histograms |= shape.histograms
     return shape
-
-
-def _alike(rows: ByteArray, mask: bytes) -> npt.NDArray[np.bool_]:
-    """Which rows agree with the first in the bits of ``mask``."""
-    differing = (rows ^ rows[0]) & np.frombuffer(mask, np.uint8)
-    alike = np.ones(len(rows), np.bool_)
-    for column in np.flatnonzero(differing.any(axis=0)):
-        alike &= differing[:, column] == 0
-    return alike
 
 
 def _settings(shape: Layout, data: bytes, points: _Points) -> None:

@@ -63,7 +63,7 @@ def _exact(value: Any) -> str:
 def figure(value: float) -> str:
     """Three significant digits in few columns: ``0``, ``508``, ``0.0100``, ``1.23e-7``."""
     if not value or not math.isfinite(value):
-        return f"{abs(value) if not value else value:g}"
+        return f"{value if value else 0:g}"
     digits, e, exponent = f"{value:.2e}".partition("e")
     if -3 <= int(exponent) < 3:
         return f"{value:#.3g}".rstrip(".")

@@ -41,13 +41,12 @@ ORDER = (
     *("name", "kind", "worker", "mode", "step", "shape", "dtype", "count", "mean", "std", "norm", "min", "max"),
     *("zero", "nan", "inf", "dead", "saturated", "update_ratio", "flags"),
 )
-GAP = "  "
 LEAST_NAME = 12
 # Names may take this share of the line before they are shortened.
 _NAME_SHARE = 0.3
 # Codes of so many columns are shown in full; of more, the first and how many others.
 _FLAG_SHARE = 0.15
-# Below so many columns kinds are shown by so many letters.
+# Below so many columns kinds are shown by so many letters, and columns are closer to each other.
 _NARROW, _SHORT_KIND = 60, 4
 # What all names begin with is left out of a table that has no room, where it is longer than this.
 _LEAST_STEM = 3
@@ -88,6 +87,7 @@ def _which(table: TensorTable) -> str:
 def _table(rows: Sequence[TensorLine], run: RunReport, page: Page) -> Iterator[str]:
     width, more = page.look.width, page.glyphs.more
     texts = {column: [cell(line, column) for line in rows] for column in telling(rows) if column in ORDER}
+    gap = " " if width < _NARROW else "  "
     if width < _NARROW:
         texts["kind"] = [cell(line, "kind")[:_SHORT_KIND] for line in rows]
     if "flags" in texts:
@@ -98,14 +98,14 @@ def _table(rows: Sequence[TensorLine], run: RunReport, page: Page) -> Iterator[s
         names = [more + name[len(stem) :] for name in names]
         yield from page.wrap(f"{more} before a name stands for {stem}", "  ")
     widths = {column: max(cells(head(column)), *map(cells, shown)) for column, shown in texts.items()}
-    kept = _columns_that_fit(widths, width - _least_name(names, rows, width, more))
-    room = width - sum(len(GAP) + widths[column] for column in kept)
+    kept = _columns_that_fit(widths, width - _least_name(names, rows, width, more), gap)
+    room = width - sum(len(gap) + widths[column] for column in kept)
     names = [cut_middle(name, room, more) for name in names]
     widths["name"] = max(cells("name"), *map(cells, names))
     texts["name"] = names
     kept = ["name", *kept]
     yield ""
-    yield page.paint(GAP.join(_padded(head(column), widths[column], column) for column in kept).rstrip(), "bold")
+    yield page.paint(gap.join(_padded(head(column), widths[column], column) for column in kept).rstrip(), "bold")
     severities = {found.rule: found.severity for found in reversed(worst_first(run.findings))}
     for index, line in enumerate(rows):
         shown = []
@@ -113,7 +113,7 @@ def _table(rows: Sequence[TensorLine], run: RunReport, page: Page) -> Iterator[s
             text = _padded(texts[column][index], widths[column], column)
             style = _style(line, column, severities)
             shown.append(page.paint(text.rstrip() if column == kept[-1] else text, style) if style else text)
-        yield GAP.join(shown).rstrip()
+        yield gap.join(shown).rstrip()
 
 
 def _short_flags(rows: Sequence[TensorLine], texts: Sequence[str], most: int) -> list[str]:
@@ -149,11 +149,11 @@ def _least_name(names: Sequence[str], rows: Sequence[TensorLine], width: int, mo
     return most
 
 
-def _columns_that_fit(widths: Mapping[str, int], room: int) -> list[str]:
+def _columns_that_fit(widths: Mapping[str, int], room: int, gap: str) -> list[str]:
     kept: set[str] = set()
     for group in IMPORTANCE:
         there = [column for column in group if column in widths]
-        taken = sum(len(GAP) + widths[column] for column in there)
+        taken = sum(len(gap) + widths[column] for column in there)
         if taken <= room:
             room -= taken
             kept.update(there)

@@ -8,13 +8,17 @@ under a second name, ``drop`` leaves one out, ``hole`` leaves out the points bet
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from curves import Array, Log, Points, knotted, make
+from curves import Array, Log, Points, knotted, make, run_of
+from tensor_cases import tensors_of
+
+from convergence_cli.model import Run
 
 tomllib = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
 FOLDER = Path(__file__).parent / "cases"
@@ -23,6 +27,12 @@ FOLDER = Path(__file__).parent / "cases"
 @cache
 def cases() -> dict[str, dict[str, list[dict[str, Any]]]]:
     return {path.stem: tomllib.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.toml"))}
+
+
+def run_of_case(case: dict[str, Any]) -> Run:
+    """The run that a case describes: a log, a dump, or both."""
+    run = run_of(build(case)) if "curve" in case else Run("case", "case", "tensors", (), case.get("config", {}))
+    return replace(run, tensors=tensors_of(case))
 
 
 def build(case: dict[str, Any]) -> Log:

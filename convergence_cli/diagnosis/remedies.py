@@ -5,6 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from convergence_cli.diagnosis.tensor_remedies import (
+    balance_classes,
+    bucket_lengths,
+    clip_from_gradients,
+    desaturate,
+    hold_scale,
+    initialize,
+    normalize_inputs,
+    rate_from_updates,
+    synchronize,
+    tame_attention,
+    tame_logits,
+)
 from convergence_cli.diagnosis.values import (
     clip_norm,
     configured,
@@ -69,6 +82,10 @@ def _nothing(evidence: Evidence) -> list[Proposal]:
 
 def _rate_too_high(evidence: Evidence) -> list[Proposal]:
     value, why = lower_rate(evidence)
+    measured = rate_from_updates(evidence)
+    rate = known_rate(evidence)
+    if measured is not None and rate is not None and measured[0] < rate[0]:
+        value, why = measured
     change = {} if value is None else {"learning_rate": value}
     proposals: list[Proposal] = [("lower-learning-rate", change, why, "slower progress at first")]
     if evidence.verdict.label != "diverging":
@@ -78,12 +95,16 @@ def _rate_too_high(evidence: Evidence) -> list[Proposal]:
 
 def _rate_too_low(evidence: Evidence) -> list[Proposal]:
     value, why = raise_rate(evidence)
+    measured = rate_from_updates(evidence)
+    rate = known_rate(evidence)
+    if measured is not None and rate is not None and measured[0] > rate[0]:
+        value, why = measured
     change = {} if value is None else {"learning_rate": value}
     return [("raise-learning-rate", change, why, "may become unstable: watch the first 200 steps")]
 
 
 def _clip(evidence: Evidence) -> list[Proposal]:
-    value = clip_norm(evidence)
+    value = clip_norm(evidence) or clip_from_gradients(evidence)
     if value is None:
         return []
     norm, why = value
@@ -199,6 +220,9 @@ def _train_longer(evidence: Evidence) -> list[Proposal]:
 
 
 def _initialization(evidence: Evidence) -> list[Proposal]:
+    measured = initialize(evidence, "large")
+    if measured:
+        return measured
     why = "The first loss is far above ln(C): a last layer that starts at zero makes the first output uniform."
     return [("shrink-last-layer", {"weight_init": "zeros_last_layer", "bias_init": "log_class_prior"}, why, None)]
 
@@ -224,4 +248,14 @@ _CATALOGUE: dict[str, Callable[[Evidence], list[Proposal]]] = {
     "insufficient-training": _train_longer,
     "initialization-too-large": _initialization,
     "data-leakage": _leakage,
+    "saturated-activation": desaturate,
+    "symmetric-initialization": lambda evidence: initialize(evidence, "copies"),
+    "initialization-too-small": lambda evidence: initialize(evidence, "small"),
+    "unnormalized-input": normalize_inputs,
+    "class-imbalance": balance_classes,
+    "attention-collapse": tame_attention,
+    "logit-drift": tame_logits,
+    "activation-growth": hold_scale,
+    "unsynchronized-replicas": synchronize,
+    "padding": bucket_lengths,
 }

@@ -10,7 +10,7 @@ import pytest
 from curves import Log, every, falling, knotted, make, run_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rule_cases import build, cases
+from rule_cases import cases, run_of_case
 
 from convergence_cli.codec import plain
 from convergence_cli.diagnosis import explain
@@ -18,7 +18,7 @@ from convergence_cli.diagnosis.causes import CAUSES
 from convergence_cli.diagnosis.rank import MOST, SHOWN_FROM
 from convergence_cli.diagnosis.values import rounded
 from convergence_cli.features.evidence import Evidence
-from convergence_cli.model import Cause, Finding, Remedy
+from convergence_cli.model import Cause, Finding, Remedy, Run
 from convergence_cli.rules import all_rules, apply_rules
 
 Answer = tuple[Evidence, tuple[Finding, ...], tuple[Cause, ...], tuple[Remedy, ...]]
@@ -32,9 +32,9 @@ CHANGE_KEYS = {
 }
 
 
-def _diagnosed(log: Log) -> Answer:
-    evidence = Evidence(run_of(log))
-    findings, _ = apply_rules(evidence, all_rules())
+def _diagnosed(what: Log | Run) -> Answer:
+    evidence = Evidence(run_of(what) if isinstance(what, Log) else what)
+    findings, _ = apply_rules(evidence, [rule for rule in all_rules() if not rule.profile])
     return evidence, findings, *explain(findings, evidence)
 
 
@@ -42,7 +42,7 @@ def _diagnosed(log: Log) -> Answer:
 def every_case() -> dict[str, Answer]:
     """The diagnosis of every case that the rules have, firing or not."""
     return {
-        f"{code}: {case['why']}": _diagnosed(build(case))
+        f"{code}: {case['why']}": _diagnosed(run_of_case(case))
         for code, file in cases().items()
         for kind in ("fires", "silent")
         for case in file[kind]
@@ -148,7 +148,7 @@ def test_of_two_findings_of_one_rule_the_surer_one_counts() -> None:
 
 def test_the_same_run_gets_the_same_answer() -> None:
     case = cases()["GR002"]["fires"][1]
-    first, second = _diagnosed(build(case)), _diagnosed(build(case))
+    first, second = _diagnosed(run_of_case(case)), _diagnosed(run_of_case(case))
     assert first[1:] == second[1:]
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from curves import make, run_of
-from rule_cases import build, cases
+from rule_cases import cases, run_of_case
 from tensor_cases import KEYS as TENSOR_KEYS
-from tensor_cases import tensors_of
 
 from convergence_cli.codec import plain
 from convergence_cli.features.evidence import Evidence
-from convergence_cli.model import SEVERITIES, Finding, Run, Skipped
+from convergence_cli.model import SEVERITIES, Finding, Skipped
 from convergence_cli.rules import all_rules, apply_rules
 from convergence_cli.rules._registry import SECTIONS
 
@@ -34,9 +32,7 @@ FACTS = {"LG001", "LG003", "LC002", "LC105"}
 
 def _answer(case: dict[str, Any]) -> tuple[tuple[Finding, ...], tuple[Skipped, ...]]:
     assert set(case) <= KEYS, set(case) - KEYS
-    config = case.get("config", {})
-    run = run_of(build(case)) if "curve" in case else Run("case", "case", "tensors", (), config)
-    return apply_rules(Evidence(replace(run, tensors=tensors_of(case))), all_rules())
+    return apply_rules(Evidence(run_of_case(case)), all_rules())
 
 
 def _listed(kind: str) -> list[Any]:

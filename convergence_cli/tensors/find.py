@@ -1,0 +1,239 @@
+"""Where a run keeps its dumps: ``tensors/step_000100.npz`` and its like, and trees ``STEP/KIND/NAME.npy``."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from convergence_cli.errors import SourceError
+from convergence_cli.printable import counted, printable
+from convergence_cli.readers._guard import Source
+from convergence_cli.readers.discover import MAX_DEPTH, SKIPPED_FOLDERS
+from convergence_cli.tensors.checkpoint import checkpoint_tensors
+from convergence_cli.tensors.names import KIND_OF
+from convergence_cli.tensors.npy import npy_tensor
+from convergence_cli.tensors.npz import npz_tensors
+from convergence_cli.tensors.safetensors import natural, safetensors_tensors
+from convergence_cli.tensors.stored import Dump, StoredTensor, left_out
+
+FOLDER = "tensors"
+# A tree has a file for every tensor and step.
+MAX_FILES = 100_000
+_ARCHIVES = {
+    **{".npz": npz_tensors, ".safetensors": safetensors_tensors},
+    **dict.fromkeys((".pt", ".pth"), checkpoint_tensors),
+}
+# Names that also stand for pickles of anything: read where the user names the file.
+_NAMED_ONLY = {".bin": checkpoint_tensors}
+_MODES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("eval", "evaluation", "val", "valid", "validation", "test"), "eval"),
+    **dict.fromkeys(("predict", "prediction"), "predict"),
+}
+_STEP = r"(?:(?P<word>(?:global_?)?(?:step|iter|iteration))[_=-]?)?(?P<step>\d{1,15})"
+_STEP_NAME = re.compile(rf"(?i){_STEP}")
+_WORKER_NAME = re.compile(r"(?i)(?:rank|worker|replica|process)[_=-]?(?P<worker>\d{1,9})")
+_STEM = re.compile(rf"(?i)(?:(?P<before>[a-z]+)[_-])?{_STEP}(?P<rest>(?:[._-][a-z]+[_=-]?\d*)*)")
+_REST = re.compile(r"[._-](?P<part>[A-Za-z]+[_=-]?\d*)")
+_WHOLE = frozenset({"tensors", "tensor", "dump", "data"})
+
+
+@dataclass(frozen=True, slots=True)
+class DumpSet:
+    """The dumps of one run, by step. ``folder`` is the run's (a file named by itself: that file)."""
+
+    folder: Path
+    dumps: tuple[Dump, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What the path of a dump tells. ``level`` is how many of its folders belong to the run or lie above it."""
+
+    level: int
+    step: float | None = None
+    worded: bool = False
+    worker: str = ""
+    mode: str = ""
+    kind: str = ""
+    key: str = ""
+
+
+def find_dumps(root: Path) -> list[DumpSet]:
+    """The dumps at ``root``, a file or a folder, one set a run; none where there are none.
+
+    Follows no link, opens no file. Models that lie about in a run (``checkpoint-500/model.safetensors``) are none.
+    """
+    if not root.is_dir():
+        dump = _single(root)
+        return [DumpSet(root, (dump,))] if dump is not None else []
+    above = Path(os.path.abspath(root)).parts
+    notes: list[str] = []
+    archives: dict[Path, list[Dump]] = {}
+    trees: dict[tuple[Path, _Place], list[tuple[str, Path, float]]] = {}
+    for path, written in _walk(root, notes):
+        place = _place((*above, *path.relative_to(root).parts[:-1]), path)
+        if place is None or place.step is None:
+            continue
+        folder = _folder(root, path, place.level - len(above))
+        if place.key:
+            trees.setdefault((folder, replace(place, key="")), []).append((place.key, path, written))
+        else:
+            archives.setdefault(folder, []).append(_archive(path, place, written))
+    for (folder, place), files in trees.items():
+        archives.setdefault(folder, []).append(_tree(place, files))
+    return [
+        DumpSet(folder, tuple(sorted(dumps, key=lambda one: (one.step, one.mode, natural(one.path)))), tuple(notes))
+        for folder, dumps in sorted(archives.items())
+    ]
+
+
+def _walk(root: Path, notes: list[str]) -> Iterator[tuple[Path, float]]:
+    """Files that may be dumps, and when they were written."""
+    count = 0
+    pending = [(root, 0)]
+    while pending:
+        folder, depth = pending.pop()
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError:
+            # Removed meanwhile, or closed: the walk for logs says so.
+            continue
+        below = []
+        for entry in entries:
+            if entry.name.startswith(".") or entry.is_symlink():
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                if entry.name not in SKIPPED_FOLDERS and depth < MAX_DEPTH:
+                    below.append((Path(entry.path), depth + 1))
+            elif os.path.splitext(entry.name)[1].lower() in {*_ARCHIVES, ".npy"} and entry.is_file():
+                count += 1
+                if count > MAX_FILES:
+                    notes.append(f"only the first {counted(MAX_FILES, 'file')} with tensors were looked at")
+                    return
+                try:
+                    yield Path(entry.path), entry.stat(follow_symlinks=False).st_mtime
+                except OSError:
+                    continue
+        pending.extend(reversed(below))
+
+
+def _place(folders: Sequence[str], path: Path) -> _Place | None:
+    """What ``path`` tells, whose folders from the root of the file system are ``folders``; None where it is no dump."""
+    if path.suffix.lower() == ".npy":
+        return _place_in_tree(folders, path)
+    found: _Place | None = _of_stem(path.stem, len(folders))
+    if found is None:
+        return None
+    level = len(folders)
+    while level and (further := _of_folder(folders[level - 1], found)) is not None:
+        found, level = further, level - 1
+    inside = level > 0 and folders[level - 1].lower() == FOLDER
+    if not (inside or (found.worded and not found.kind)):
+        return None
+    return replace(found, level=level - inside)
+
+
+def _place_in_tree(folders: Sequence[str], path: Path) -> _Place | None:
+    for index in range(len(folders) - 1, 0, -1):
+        kind = KIND_OF.get(folders[index].lower(), "")
+        if not kind:
+            continue
+        key = "/".join((*folders[index + 1 :], path.stem))
+        found, level = _Place(0, key=f"{kind}/{key}"), index
+        while level and (further := _of_folder(folders[level - 1], found)) is not None:
+            found, level = further, level - 1
+        if found.step is not None:
+            inside = level > 0 and folders[level - 1].lower() == FOLDER
+            return replace(found, level=level - inside)
+    return None
+
+
+def _of_stem(stem: str, level: int) -> _Place | None:
+    match = _STEM.fullmatch(stem)
+    if match is None:
+        worker = _WORKER_NAME.fullmatch(stem)
+        if worker is not None:
+            return _Place(level, worker=str(int(worker["worker"])))
+        word = stem.lower()
+        kind = KIND_OF.get(word, "")
+        return _Place(level, kind=kind) if kind or word in _WHOLE else None
+    found: _Place | None = _Place(level, float(match["step"]), bool(match["word"]))
+    for part in (match["before"] or "", *(one["part"] for one in _REST.finditer(match["rest"]))):
+        if part and found is not None:
+            found = _of_word(part, found)
+    return found
+
+
+def _of_folder(name: str, found: _Place) -> _Place | None:
+    if found.step is None and (match := _STEP_NAME.fullmatch(name)) is not None:
+        return replace(found, step=float(match["step"]), worded=bool(match["word"]))
+    return _of_word(name, found)
+
+
+def _of_word(word: str, found: _Place) -> _Place | None:
+    mode = _MODES.get(word.lower(), "")
+    if mode and not found.mode:
+        return replace(found, mode=mode)
+    worker = _WORKER_NAME.fullmatch(word)
+    if worker is not None and not found.worker:
+        return replace(found, worker=str(int(worker["worker"])))
+    return None
+
+
+def _folder(root: Path, path: Path, down: int) -> Path:
+    """The run's folder, ``down`` folders below ``root`` (above it where negative) on the way to ``path``."""
+    if down >= 0:
+        return root.joinpath(*path.relative_to(root).parts[:down])
+    return Path(os.path.normpath(root.joinpath(*[".."] * -down)))
+
+
+def _archive(path: Path, place: _Place, written: float) -> Dump:
+    tensors = partial(_ARCHIVES[path.suffix.lower()], Source(path, str(path), follow_links=False))
+    ordered = path.suffix.lower() != ".safetensors"
+    return Dump(place.step or 0.0, str(path), tensors, place.kind, place.worker, place.mode, written, ordered)
+
+
+def _tree(place: _Place, files: list[tuple[str, Path, float]]) -> Dump:
+    files = sorted(files, key=lambda one: natural(one[0]))
+    depth = 1 + files[0][0].count("/")
+    folder = files[0][1].parents[depth - 1]
+    written = max(one[2] for one in files)
+    tensors = partial(_tree_tensors, [(key, path) for key, path, _ in files])
+    return Dump(place.step or 0.0, str(folder), tensors, "", place.worker, place.mode, written, ordered=False)
+
+
+def _tree_tensors(files: Sequence[tuple[str, Path]]) -> list[StoredTensor]:
+    tensors = []
+    for key, path in files:
+        try:
+            tensors.append(npy_tensor(Source(path, str(path), follow_links=False), key))
+        except SourceError:
+            tensors.append(left_out(key, "its file is damaged, or still being written"))
+    return tensors
+
+
+def _single(path: Path) -> Dump | None:
+    """The dump that the user names: its step from the name, or 0."""
+    suffix = path.suffix.lower()
+    source = Source(path, str(path))
+    place = _of_stem(path.stem, 0) or _Place(0)
+    open_archive = (_ARCHIVES | _NAMED_ONLY).get(suffix)
+    if open_archive is None and suffix != ".npy":
+        return None
+    try:
+        written = path.stat().st_mtime
+    except OSError:
+        return None
+    step, kind = place.step or 0.0, place.kind
+    if open_archive is not None:
+        ordered = suffix != ".safetensors"
+        return Dump(step, str(path), partial(open_archive, source), kind, place.worker, place.mode, written, ordered)
+    # An array without any name around it has that of its file.
+    key = path.stem if place.step is None else f"weight/{printable(path.stem)}"
+    return Dump(step, str(path), lambda: [npy_tensor(source, key)], kind, place.worker, place.mode, written)

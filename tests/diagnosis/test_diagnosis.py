@@ -20,6 +20,7 @@ from convergence_cli.diagnosis.values import rounded
 from convergence_cli.features.evidence import Evidence
 from convergence_cli.model import Cause, Finding, Remedy, Run
 from convergence_cli.rules import all_rules, apply_rules
+from convergence_cli.selection import select_rules
 
 Answer = tuple[Evidence, tuple[Finding, ...], tuple[Cause, ...], tuple[Remedy, ...]]
 
@@ -34,7 +35,7 @@ CHANGE_KEYS = {
 
 def _diagnosed(what: Log | Run) -> Answer:
     evidence = Evidence(run_of(what) if isinstance(what, Log) else what)
-    findings, _ = apply_rules(evidence, [rule for rule in all_rules() if not rule.profile])
+    findings, _ = apply_rules(evidence, select_rules(all_rules()))
     return evidence, findings, *explain(findings, evidence)
 
 

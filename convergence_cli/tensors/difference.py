@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from convergence_cli.tensors.moments import CHUNK
-from convergence_cli.tensors.stored import Block, StoredTensor
 from convergence_cli.tensors.values import as_floats
+
+if TYPE_CHECKING:
+    from convergence_cli.tensors.stored import Block, StoredTensor
 
 # What ``close`` allows: as numpy's and torch's allclose.
 ABSOLUTE = 1e-8
@@ -64,7 +67,7 @@ def _count_differing(ours: Block, theirs: Block, now: str, before: str) -> int:
     new, old = (ours, theirs) if _exact(now, before) else (as_floats(ours, now), as_floats(theirs, before))
     differing = int(np.count_nonzero(new != old))
     if differing and new.dtype.kind == old.dtype.kind == "f":
-        differing -= int(np.count_nonzero((new != new) & (old != old)))
+        differing -= int(np.count_nonzero(np.isnan(new) & np.isnan(old)))
     return differing
 
 
@@ -107,4 +110,4 @@ def _close(new: Block, old: Block) -> bool:
     apart = np.abs(new.astype(np.float64) - old)
     within = apart <= ABSOLUTE + RELATIVE * np.abs(old.astype(np.float64))
     within &= np.isfinite(old)
-    return bool((within | (new == old) | ((new != new) & (old != old))).all())
+    return bool((within | (new == old) | (np.isnan(new) & np.isnan(old))).all())

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convergence_cli.tensors.pieces import Layout, Piece
+if TYPE_CHECKING:
+    from convergence_cli.tensors.pieces import Layout, Piece
 
 # Memory of 40 bytes a feature.
 MOST_FEATURES = 1 << 19
@@ -33,13 +34,10 @@ class InputFeatures:
         first = self._first[here]
         new = np.isnan(first)
         if new.any():
-            # The maximum along samples would do as well, but only the first is exact and needs no search as a rule.
-            for sample, position in np.ndindex(values.shape[0], values.shape[2]):
-                first[new] = values[sample, new, position]
-                first[~np.isfinite(first)] = np.nan
-                new = np.isnan(first) & (count > 0)
-                if not new.any():
-                    break
+            known = np.moveaxis(finite[:, new], 1, 0).reshape(int(new.sum()), -1)
+            place = known.argmax(axis=1)[:, None]
+            found = np.take_along_axis(np.moveaxis(values[:, new], 1, 0).reshape(known.shape), place, axis=1)[:, 0]
+            first[new] = np.where(np.isfinite(found), found, np.nan)
         away = np.where(finite, values - np.nan_to_num(first)[:, None], 0.0)
         counted = np.maximum(count, 1)
         mean = away.sum(axis=(0, 2)) / counted

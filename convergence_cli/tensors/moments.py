@@ -9,13 +9,13 @@ and the squares of values below 1e-19 or above 1e19 altogether.
 from __future__ import annotations
 
 import math
-from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from convergence_cli.tensors.stored import Block
+if TYPE_CHECKING:
+    from convergence_cli.tensors.stored import Block
 
 # How many values are worked on at once: with its scratch a float32 block stays in a second-level cache.
 CHUNK = 65_536
@@ -26,12 +26,6 @@ _LARGEST_EXPONENT = {"f": 126, "d": 1022}
 # Above this share of non-finite values gathering the finite ones is quicker than filling the gaps.
 _SPARSE = 0.25
 _NAN = float("nan")
-
-
-@lru_cache(maxsize=4)
-def ones(dtype: str, size: int = CHUNK) -> npt.NDArray[Any]:
-    """Ones to sum with by BLAS."""
-    return np.ones(size, dtype=dtype)
 
 
 class Moments:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from convergence_cli.tensor_stats import QUANTILES
-from convergence_cli.tensors.stored import Block
 from convergence_cli.tensors.values import NARROW, table
 
+if TYPE_CHECKING:
+    from convergence_cli.tensors.stored import Block
+
 # Large enough to pay for the 65,536 counters that each call clears, little enough for the cache.
-_CHUNK = 1 << 18
+_CHUNK = 1 << 19
 
 
 @lru_cache(maxsize=len(NARROW))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from convergence_cli.tensors.moments import CHUNK
-from convergence_cli.tensors.stored import Block, StoredTensor
+
+if TYPE_CHECKING:
+    from convergence_cli.tensors.stored import Block, StoredTensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +54,8 @@ class Piece:
 
 
 def layout_of(tensor: StoredTensor, axis: int | None) -> Layout:
-    """How ``tensor`` is stored as seen from ``axis``; None, or an axis that is not there, for no units."""
+    """How ``tensor`` is stored as seen from ``axis``; None for no units."""
     shape = tensor.shape
-    if axis is not None and not -len(shape) <= axis < len(shape):
-        axis = None
     if tensor.fortran:
         shape = shape[::-1]
         axis = None if axis is None else len(shape) - 1 - axis % len(shape)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from convergence_cli.tensor_stats import QUANTILES
-from convergence_cli.tensors.stored import Block
+
+if TYPE_CHECKING:
+    from convergence_cli.tensors.stored import Block
 
 EXACT_SIZE = 65_536
 LARGEST_SAMPLE = 1 << 20

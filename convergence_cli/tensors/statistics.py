@@ -32,8 +32,10 @@ def measure(tensor: StoredTensor, kind: str, *, unit_axis: int | None = None, fu
     are exact; else see ``Sample``.
     """
     if kind in ("weight", "gradient"):
-        unit_axis = 0 if tensor.shape else None
+        unit_axis = 0
     elif kind not in ("activation", "output", "input"):
+        unit_axis = None
+    if unit_axis is not None and not -len(tensor.shape) <= unit_axis < len(tensor.shape):
         unit_axis = None
     layout = layout_of(tensor, unit_axis)
     with np.errstate(all="ignore"):
@@ -66,7 +68,7 @@ def _by_block(tensor: StoredTensor, kind: str, layout: Layout, units: _Units | N
 
 def _by_pattern(tensor: StoredTensor, layout: Layout, units: _Units | None) -> dict[str, Any]:
     total = Patterns(tensor.dtype)
-    if units is None:
+    if units is None or not units.watching:
         for block in tensor.blocks():
             total.add(block)
         return total.numbers()
@@ -74,8 +76,7 @@ def _by_pattern(tensor: StoredTensor, layout: Layout, units: _Units | None) -> d
     for piece in cut(tensor.blocks(), layout):
         total.add(piece)
         values = as_floats(piece, tensor.dtype)
-        finite = values[np.isfinite(values)] if not np.isfinite(values.sum()) else values
-        low, high = (float(finite.min()), float(finite.max())) if finite.size else (np.nan, np.nan)
+        low, high = float(np.fmin.reduce(values)), float(np.fmax.reduce(values))
         units.add(values, start, low, high, int(np.count_nonzero(values == 0)) if low <= 0 <= high else 0)
         start += values.size
     return total.numbers()
@@ -99,6 +100,10 @@ class _Units:
         elif floats and layout.units <= MOST_UNITS:
             self._activations = Activations(layout, function)
 
+    @property
+    def watching(self) -> bool:
+        return any((self._rows, self._twins, self._activations, self._features))
+
     def add(self, values: Block, start: int, low: float, high: float, zeros: int) -> None:
         if self._twins is not None:
             self._twins.add(values, start)
@@ -117,9 +122,10 @@ class _Units:
         found: dict[str, Any] = {"units": float(self._layout.units), "samples": float(samples)}
         if self._rows is not None:
             found["dead"] = self._rows.share()
-        if self._twins is not None:
-            same = total["count"] > 1 and "min" in total and total["min"] == total["max"]
-            found["twin"] = 1.0 if same and not total["nan"] + total["inf"] else self._twins.share()
+        # Where values are not finite, the rows are alike for another reason.
+        if self._twins is not None and not total["nan"] + total["inf"]:
+            same = total["count"] > 1 and total["min"] == total["max"]
+            found["twin"] = 1.0 if same else self._twins.share()
         if self._activations is not None:
             found |= self._activations.numbers(total)
         if self._features is not None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from convergence_cli.tensors.moments import CHUNK
-from convergence_cli.tensors.stored import Block
+
+if TYPE_CHECKING:
+    from convergence_cli.tensors.stored import Block
 
 Hashes = npt.NDArray[np.uint32]
 
@@ -108,23 +110,24 @@ class _Keys:
         return float(counts[counts > 1].sum()) / self.size
 
 
-def _mixed(values: Block) -> npt.NDArray[Any]:
+def _mixed(values: Block) -> Hashes:
     """The bits of float32 or float64 as new uint32 whose low digits depend on the high ones; -0 as 0."""
     values = values + 0.0
     if values.dtype == np.float64:
         wide = values.view(np.uint64)
-        return (wide ^ (wide >> np.uint64(32)) ^ (wide >> np.uint64(47))).astype(np.uint32)
-    bits = values.view(np.uint32)
+        return np.asarray(wide ^ (wide >> np.uint64(32)) ^ (wide >> np.uint64(47)), dtype=np.uint64).astype(np.uint32)
+    bits: Hashes = values.view(np.uint32)
     bits ^= bits >> np.uint32(16)
     return bits
 
 
 def _weights(start: int, size: int) -> Hashes:
     """An odd factor for each place from ``start`` on (the finalizer of Appleby's MurmurHash3)."""
-    place = np.arange(start, start + size, dtype=np.uint64).astype(np.uint32)
+    place: Hashes = np.arange(start, start + size, dtype=np.uint64).astype(np.uint32)
     place ^= place >> np.uint32(16)
     place *= np.uint32(0x85EBCA6B)
     place ^= place >> np.uint32(13)
     place *= np.uint32(0xC2B2AE35)
     place ^= place >> np.uint32(16)
-    return place | np.uint32(1)
+    place |= np.uint32(1)
+    return place

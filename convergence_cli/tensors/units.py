@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from convergence_cli.tensors.moments import ones
-from convergence_cli.tensors.pieces import Layout, Piece
+from convergence_cli.tensors.moments import CHUNK
+
+if TYPE_CHECKING:
+    from convergence_cli.tensors.pieces import Layout, Piece
 
 # A unit is dead, or saturated, when it is so in this share of the samples.
 PERSISTENT = 0.99
@@ -33,15 +36,21 @@ MOST_UNITS = 1 << 20
 MOST_ROWS = 1 << 22
 
 
+@lru_cache(maxsize=1)
+def _ones() -> npt.NDArray[np.float32]:
+    """To sum with by BLAS."""
+    return np.ones(CHUNK, dtype=np.float32)
+
+
 def per_unit(mask: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
     """How many of each unit are set, of a mask of shape (samples, units, positions); below 2^24 of each."""
     samples, units, positions = mask.shape
     values = mask.astype(np.float32)
     if positions > 1:
-        values = (values.reshape(-1, positions) @ ones("f", positions)).reshape(samples, units)
+        values = (values.reshape(-1, positions) @ _ones()[:positions]).reshape(samples, units)
     else:
         values = values.reshape(samples, units)
-    return values[0] if samples == 1 else ones("f", samples) @ values
+    return values[0] if samples == 1 else _ones()[:samples] @ values
 
 
 def _counters(layout: Layout) -> npt.NDArray[Any]:
@@ -50,7 +59,7 @@ def _counters(layout: Layout) -> npt.NDArray[Any]:
 
 
 class DeadRows:
-    """Units whose values are all exactly zero: of a weight those that give nothing, of a gradient that learn nothing."""
+    """Units whose values are all exactly zero: of a weight they give nothing, of a gradient they learn nothing."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from convergence_cli.tensors.stored import Block
+if TYPE_CHECKING:
+    from convergence_cli.tensors.stored import Block
 
 # Floats whose patterns are few enough to be counted one by one.
 NARROW = {"float16": 16, "bfloat16": 16, "float8_e4m3fn": 8, "float8_e5m2": 8}

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from convergence_cli.printable import printable
 from convergence_cli.tensors.archive import Member, member_offset, members, open_member
@@ -36,7 +35,7 @@ _STORAGES = {
 _OPTIMIZER = re.compile(
     r"(?i)optim.*|opt|opt_state.*|.*_optimizer|(lr_)?schedulers?|(grad_|amp_)?scaler|.*rng.*states?"
 )
-_NATIVE = sys.byteorder
+Order = Literal["<", ">"]
 _AGAIN = "Save the tensors again with torch.save of a state_dict, or as safetensors."
 
 
@@ -59,10 +58,10 @@ def checkpoint_tensors(source: Source) -> list[StoredTensor]:
         root = described(_small(source, found[place], MAX_DESCRIPTION_BYTES))
     except RefusedError as error:
         raise source.error(f"{printable(error)}.", _AGAIN) from error
-    order = b"little" if _NATIVE == "little" else b"big"
+    order = b"little"
     if f"{home}byteorder" in found:
         order = _small(source, found[f"{home}byteorder"], 64).strip()
-    swap = ">" if order == b"big" else "<"
+    swap: Order = ">" if order == b"big" else "<"
     with source.open_raw() as stream:
         tensors = [_tensor(source, stream, key, one, found, f"{home}data/", swap) for key, one in _flat(source, root)]
     if not tensors:
@@ -90,9 +89,8 @@ def _flat(source: Source, root: Any) -> Iterator[tuple[str, TorchTensor | OtherT
             yield path or "weight", value
         elif isinstance(value, (Table, list, tuple)) and depth < MAX_DEPTH:
             pairs = value.pairs if isinstance(value, Table) else list(enumerate(value))
+            nodes += len(pairs)
             named = [(key, one) for key, one in pairs if type(key) in (str, int) and _may_hold(one)]
-            if len(named) > MAX_NODES:
-                raise source.error("describes more than any model has.", _AGAIN)
             pending += [(_joined(path, key), depth + 1, one) for key, one in reversed(named)]
 
 
@@ -112,7 +110,7 @@ def _tensor(
     told: TorchTensor | OtherTensor,
     found: dict[str, Member],
     home: str,
-    swap: str,
+    swap: Order,
 ) -> StoredTensor:
     if any(_OPTIMIZER.fullmatch(part) for part in key.split(".")[:-1][:2]):
         return left_out(key, "the state of the optimizer is not read")

@@ -4,31 +4,33 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from convergence_cli.errors import SourceError
-from convergence_cli.printable import counted, printable
+from convergence_cli.printable import counted
 from convergence_cli.readers._guard import Source
 from convergence_cli.readers.discover import MAX_DEPTH, SKIPPED_FOLDERS
 from convergence_cli.tensors.checkpoint import checkpoint_tensors
-from convergence_cli.tensors.names import KIND_OF
+from convergence_cli.tensors.names import KIND_OF, named
 from convergence_cli.tensors.npy import npy_tensor
 from convergence_cli.tensors.npz import npz_tensors
 from convergence_cli.tensors.safetensors import natural, safetensors_tensors
 from convergence_cli.tensors.stored import Dump, StoredTensor, left_out
 
+OpenArchive = Callable[[Source], list[StoredTensor]]
+
 FOLDER = "tensors"
 # A tree has a file for every tensor and step.
 MAX_FILES = 100_000
-_ARCHIVES = {
+_ARCHIVES: dict[str, OpenArchive] = {
     **{".npz": npz_tensors, ".safetensors": safetensors_tensors},
     **dict.fromkeys((".pt", ".pth"), checkpoint_tensors),
 }
 # Names that also stand for pickles of anything: read where the user names the file.
-_NAMED_ONLY = {".bin": checkpoint_tensors}
+_NAMED_ONLY: dict[str, OpenArchive] = {".bin": checkpoint_tensors}
 _MODES = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("eval", "evaluation", "val", "valid", "validation", "test"), "eval"),
@@ -194,9 +196,24 @@ def _folder(root: Path, path: Path, down: int) -> Path:
 
 
 def _archive(path: Path, place: _Place, written: float) -> Dump:
-    tensors = partial(_ARCHIVES[path.suffix.lower()], Source(path, str(path), follow_links=False))
-    ordered = path.suffix.lower() != ".safetensors"
-    return Dump(place.step or 0.0, str(path), tensors, place.kind, place.worker, place.mode, written, ordered)
+    source = Source(path, str(path), follow_links=False)
+    return _opened_later(source, _ARCHIVES[path.suffix.lower()], place, written)
+
+
+def _opened_later(source: Source, open_archive: OpenArchive, place: _Place, written: float) -> Dump:
+    tensors = partial(_archive_tensors, open_archive, source, place.kind)
+    # safetensors sorts by name.
+    ordered = source.path.suffix.lower() != ".safetensors"
+    return Dump(place.step or 0.0, str(source.path), tensors, place.worker, place.mode, written, ordered)
+
+
+def _archive_tensors(open_archive: OpenArchive, source: Source, kind: str) -> list[StoredTensor]:
+    """The tensors of a file, their keys with the ``kind`` that its name tells of all of them."""
+    tensors = open_archive(source)
+    if not kind:
+        return tensors
+    own = [KIND_OF.get(re.split(r"[/.:]", one.key)[0].lower()) == kind for one in tensors]
+    return [one if has else replace(one, key=f"{kind}/{one.key}") for one, has in zip(tensors, own, strict=True)]
 
 
 def _tree(place: _Place, files: list[tuple[str, Path, float]]) -> Dump:
@@ -205,7 +222,7 @@ def _tree(place: _Place, files: list[tuple[str, Path, float]]) -> Dump:
     folder = files[0][1].parents[depth - 1]
     written = max(one[2] for one in files)
     tensors = partial(_tree_tensors, [(key, path) for key, path, _ in files])
-    return Dump(place.step or 0.0, str(folder), tensors, "", place.worker, place.mode, written, ordered=False)
+    return Dump(place.step or 0.0, str(folder), tensors, place.worker, place.mode, written, ordered=False)
 
 
 def _tree_tensors(files: Sequence[tuple[str, Path]]) -> list[StoredTensor]:
@@ -230,10 +247,8 @@ def _single(path: Path) -> Dump | None:
         written = path.stat().st_mtime
     except OSError:
         return None
-    step, kind = place.step or 0.0, place.kind
     if open_archive is not None:
-        ordered = suffix != ".safetensors"
-        return Dump(step, str(path), partial(open_archive, source), kind, place.worker, place.mode, written, ordered)
+        return _opened_later(source, open_archive, place, written)
     # An array without any name around it has that of its file.
-    key = path.stem if place.step is None else f"weight/{printable(path.stem)}"
-    return Dump(step, str(path), lambda: [npy_tensor(source, key)], kind, place.worker, place.mode, written)
+    key = path.stem if named(path.stem).kind else f"weight/{path.stem}"
+    return Dump(place.step or 0.0, str(path), lambda: [npy_tensor(source, key)], place.worker, place.mode, written)

@@ -171,7 +171,7 @@ def function_of(name: str) -> str:
 
 
 def without_shared_prefix(found: Sequence[Named]) -> list[Named]:
-    """The same names without what all parameters begin with: a wrapper (``module.``) or the model's class (``Net_``)."""
+    """The same names without what all parameters begin with: ``module.`` or the model's class (``Net_``)."""
     result = list(found)
     while prefix := _shared_prefix([one.name for one in result if one.kind in _PARAMETERS]):
         result = [

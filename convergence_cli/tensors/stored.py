@@ -58,8 +58,7 @@ def left_out(key: str, trouble: str) -> StoredTensor:
 class Dump:
     """What one worker wrote of one step. ``tensors()`` opens it: declared sizes are checked, values not yet read.
 
-    ``kind`` is that of all its tensors where the layout tells it, else empty. ``tensors`` raises ``SourceError``
-    where the file is no dump. ``ordered``: the tensors come in the order in which they were written.
+    ``tensors`` raises ``SourceError`` where the file is no dump. ``ordered``: the tensors come in the order in which they were written.
     """
 
     step: float

@@ -1,4 +1,4 @@
-"""The way from paths to a report: discover, read, roles, features, rules, causes, remedies."""
+"""The way from paths to a report: discover, read logs and dumps, roles, features, rules, causes, remedies."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from convergence_cli.model import Report, Run, RunError, RunReport
 from convergence_cli.printable import printable
 from convergence_cli.readers._guard import ReadOptions
 from convergence_cli.readers.config import read_config
-from convergence_cli.readers.discover import discover
+from convergence_cli.readers.discover import Found, discover
 from convergence_cli.roles import assign_roles
 from convergence_cli.rules import all_rules, apply_rules
 from convergence_cli.selection import select_rules
 from convergence_cli.settings import Settings
 from convergence_cli.summary import summarise
+from convergence_cli.tensors.attach import unattached
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -47,7 +48,7 @@ def analyze_paths(paths: Sequence[str], settings: Settings, *, progress: Callabl
             progress(item.name)
         report = diagnose(item, settings)
         runs.append(report)
-        if report.verdict.state in NOTHING_TO_JUDGE:
+        if report.verdict.state in NOTHING_TO_JUDGE and item.tensors is None:
             errors.append(_nothing_to_judge(report))
     return Report(tuple(runs), tuple(errors), __version__)
 
@@ -78,7 +79,11 @@ def diagnose(run: Any, settings: Settings | None = None) -> RunReport:
     if not isinstance(run, Run):
         run = _run_of_frame(run, settings) if hasattr(run, "columns") else read_run(run, settings)
     rules = select_rules(
-        all_rules(), select=settings.select, ignore=settings.ignore, extend_select=settings.extend_select
+        all_rules(),
+        profile=settings.profile,
+        select=settings.select,
+        ignore=settings.ignore,
+        extend_select=settings.extend_select,
     )
     # A loss that explodes reaches numbers whose differences overflow: to inf, as it should be.
     with np.errstate(all="ignore"):
@@ -112,21 +117,30 @@ def _passed(rules: Sequence[Rule], findings: Sequence[Finding], skipped: Sequenc
 
 def _each(paths: Sequence[str], settings: Settings) -> Iterator[Run | RunError]:
     for path in paths:
+        dumps = unattached(path)
         try:
             found = discover(path, patterned=settings.pattern is not None)
         except SourceError as error:
-            yield RunError(error.path, error.message, error.hint)
-            continue
+            if not dumps.sets:
+                yield _refused(error)
+            found = Found((), ())
         for failed in found.errors:
-            yield RunError(failed.path, failed.message, failed.hint)
-        for candidate in found.candidates:
+            yield _refused(failed)
+        for number, candidate in enumerate(found.candidates, 1):
             try:
-                yield from _read(candidate, settings)
+                for run in _read(candidate, settings):
+                    yield dumps.attach(run, candidate, found.candidates[number:])
             except SourceError as error:
-                yield RunError(error.path, error.message, error.hint)
+                yield _refused(error)
             except UsageError as error:
                 # A series that this run does not have must not cost the report on the others.
                 yield RunError(candidate.sources[0].shown, error.message, error.hint)
+        for item in dumps.runs(path):
+            yield item if isinstance(item, Run) else _refused(item)
+
+
+def _refused(error: SourceError) -> RunError:
+    return RunError(error.path, error.message, error.hint)
 
 
 def _read(candidate: Candidate, settings: Settings) -> list[Run]:

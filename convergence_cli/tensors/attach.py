@@ -1,0 +1,101 @@
+"""Which tensor dumps belong to which log, and the run that only dumped tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from convergence_cli.errors import SourceError
+from convergence_cli.model import Run
+from convergence_cli.streams import STANDARD_INPUT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from convergence_cli.readers.discover import Candidate
+    from convergence_cli.tensor_stats import TensorStats
+    from convergence_cli.tensors.find import DumpSet
+
+FORMAT = "tensors"
+
+
+@dataclass(slots=True)
+class Unattached:
+    """The dumps at a path that no run has taken yet."""
+
+    sets: list[DumpSet] = field(default_factory=list)
+
+    def attach(self, run: Run, candidate: Candidate, later: Sequence[Candidate]) -> Run:
+        """``run`` with the tensors that belong to it.
+
+        Dumps go to a log in their folder, else to one below or above it; of several, to the first with a loss,
+        and to the last in any case.
+        """
+        from convergence_cli.tensors.read import read_dumps
+
+        found = own_tensors(candidate, run.config)
+        taken = [one for one in self.sets if _near(one.folder, candidate.folder)]
+        if run.curve("train_loss") is None and run.curve("val_loss") is None:
+            taken = [one for one in taken if not any(_near(one.folder, other.folder) for other in later)]
+        for one in taken:
+            self.sets.remove(one)
+            run = run.noting(*one.notes)
+            try:
+                found = read_dumps(one.dumps, run.config)
+            except SourceError as error:
+                run = run.noting(error.message)
+        if found is None:
+            return run
+        return replace(run.noting(*found.notes), tensors=found)
+
+    def runs(self, root: str) -> Iterator[Run | SourceError]:
+        """The dumps that no log stands beside, each as a run of its own."""
+        from convergence_cli.readers.config import read_config
+        from convergence_cli.tensors.read import read_dumps
+
+        for one in self.sets:
+            folder = one.folder if one.folder.is_dir() else one.folder.parent
+            config, notes = read_config(folder, one.folder)
+            try:
+                stats = read_dumps(one.dumps, config)
+            except SourceError as error:
+                yield error
+                continue
+            inside = one.folder.is_relative_to(root) and str(one.folder.relative_to(root)) != "."
+            name = str(one.folder.relative_to(root)) if inside else one.folder.name
+            yield Run(
+                name or str(one.folder),
+                str(one.folder),
+                FORMAT,
+                (),
+                config,
+                (*one.notes, *notes, *stats.notes),
+                tensors=stats,
+            )
+
+
+def unattached(path: str) -> Unattached:
+    """The dumps at ``path``; none for standard input or what does not exist."""
+    if path in STANDARD_INPUT or not Path(path).exists():
+        return Unattached()
+    from convergence_cli.tensors.find import find_dumps
+
+    return Unattached(find_dumps(Path(path)))
+
+
+def own_tensors(candidate: Candidate, config: Mapping[str, Any]) -> TensorStats | None:
+    """The tensors in the files of the log itself: a SageMaker Debugger trial, histograms in event files."""
+    if candidate.reader.FORMAT == "smdebug":
+        from convergence_cli.tensors.smdebug import read_trial
+
+        return read_trial(candidate.folder, config)
+    if any(source.histograms for source in candidate.sources):
+        from convergence_cli.tensors.histograms import read_histograms
+
+        return read_histograms(candidate.sources)
+    return None
+
+
+def _near(dumps: Path, log: Path) -> bool:
+    return dumps == log or log.is_relative_to(dumps) or dumps.is_relative_to(log)

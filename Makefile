@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CORPUS ?= ../shared/corpus
 
-.PHONY: demo test lint coverage dev bench-corpus bench-startup bench-read fixtures clean
+.PHONY: demo test lint coverage dev bench-corpus bench-startup bench-read bench-stats fixtures clean
 
 demo: $(STAMP)
 	@$(BIN)/ctroubleshoot demo
@@ -28,6 +28,9 @@ bench-startup: $(STAMP)
 
 bench-read: $(STAMP)
 	@for what in csv tensorboard jsonl text; do $(BIN)/python benchmarks/read_$$what.py || exit 1; done
+
+bench-stats: $(STAMP)
+	@$(BIN)/python benchmarks/stats.py
 
 dev: $(STAMP)
 

@@ -24,6 +24,9 @@ Severity = Literal["error", "warning", "note"]
 Label = Literal["converging", "diverging", "stuck", "overfitting", "undetermined"]
 LABELS: tuple[Label, ...] = ("converging", "diverging", "stuck", "overfitting")
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
+# Sets of rules to choose from: our own, and SageMaker Debugger's with its documented defaults.
+PROFILES = ("default", "sagemaker")
+DEFAULT_PROFILE = PROFILES[0]
 SCHEMA_VERSION = 1
 # A number that may be unknown, and may be infinite.
 Measure: TypeAlias = "float | None"

@@ -1,10 +1,11 @@
-"""Which rules are asked for: by code prefix, by exact name, or ``ALL``."""
+"""Which rules are asked for: by profile, and in it by code prefix, by exact name, or ``ALL``."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from convergence_cli.errors import UsageError
+from convergence_cli.model import DEFAULT_PROFILE
 from convergence_cli.printable import printable
 
 if TYPE_CHECKING:
@@ -27,6 +28,11 @@ class Named(Protocol):
         """Kebab-case."""
         ...
 
+    @property
+    def profile(self) -> str:
+        """The set of rules to which it belongs."""
+        ...
+
 
 RuleT = TypeVar("RuleT", bound=Named)
 
@@ -34,12 +40,14 @@ RuleT = TypeVar("RuleT", bound=Named)
 def select_rules(
     rules: Sequence[RuleT],
     *,
+    profile: str = DEFAULT_PROFILE,
     select: Iterable[str] = (),
     ignore: Iterable[str] = (),
     extend_select: Iterable[str] = (),
 ) -> tuple[RuleT, ...]:
-    """The rules that are asked for, in the order given; an empty ``select`` means all.
+    """The rules that are asked for, in the order given; an empty ``select`` means all of the profile.
 
+    ``ALL`` stands for the rules of the profile too; a code or a name reaches the rules of every profile.
     The longest match wins whichever list it stands in; on a tie ``ignore`` wins.
     Raises ``UsageError`` for a selector that matches no rule, with the nearest one that does.
     """
@@ -48,7 +56,7 @@ def select_rules(
     for selector in (*wanted, *unwanted):
         if not any(_length(rule, selector) != _NO_MATCH for rule in rules):
             raise _unknown(selector, rules)
-    return tuple(rule for rule in rules if _longest(rule, wanted) > _longest(rule, unwanted))
+    return tuple(rule for rule in rules if _longest(rule, wanted, profile) > _longest(rule, unwanted))
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
@@ -66,8 +74,10 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"Did you mean {close}? " if close else ""
 
 
-def _longest(rule: Named, selectors: Iterable[str]) -> int:
-    return max((_length(rule, selector) for selector in selectors), default=_NO_MATCH)
+def _longest(rule: Named, selectors: Iterable[str], profile: str | None = None) -> int:
+    """The length of the longest match; in a ``profile``, ``ALL`` stands for the rules of that one."""
+    longest = max((_length(rule, selector) for selector in selectors), default=_NO_MATCH)
+    return _NO_MATCH if longest == 0 and profile not in (None, rule.profile) else longest
 
 
 def _length(rule: Named, selector: str) -> int:

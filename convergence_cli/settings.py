@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convergence_cli.errors import SettingsError, UsageError
+from convergence_cli.model import DEFAULT_PROFILE, PROFILES
 from convergence_cli.printable import printable
 from convergence_cli.selection import did_you_mean
 from convergence_cli.streams import STANDARD_INPUT, STANDARD_OUTPUT
@@ -27,7 +28,7 @@ FAIL_ON = ("error", "warning", "note", "never")
 ENVIRONMENT_PREFIX = "CTROUBLESHOOT_"
 OWN_FILE, SHARED_FILE = "ctroubleshoot.toml", "pyproject.toml"
 MAX_FILE_BYTES = 1 << 20
-_CHOICES = {"format": FORMATS, "color": COLORS, "fail_on": FAIL_ON}
+_CHOICES = {"format": FORMATS, "color": COLORS, "fail_on": FAIL_ON, "profile": PROFILES}
 _LISTS = ("select", "ignore", "extend_select")
 # What a file, found in a folder that somebody sent, must not choose: where to write, and what could run for ever.
 _NOT_IN_FILES = ("output", "pattern")
@@ -38,6 +39,7 @@ _TRUTH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no"
 class Settings:
     """Everything a command can be told; ``metrics`` maps a role to the series name that plays it."""
 
+    profile: str = DEFAULT_PROFILE
     select: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     extend_select: tuple[str, ...] = ()

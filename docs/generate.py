@@ -18,6 +18,7 @@ from pathlib import Path
 
 from convergence_cli.cli.explain import words_for
 from convergence_cli.diagnosis.causes import CAUSES
+from convergence_cli.model import DEFAULT_PROFILE
 from convergence_cli.rules import Rule, all_rules
 from convergence_cli.rules._registry import SECTIONS
 
@@ -32,6 +33,7 @@ _FAMILIES = {
     "LR": "Learning rate",
     "GR": "Gradient norm",
     "LG": "The log itself",
+    "SM": "SageMaker Debugger, with `--profile sagemaker`",
 }
 _PREFACE = """\
 # Rules
@@ -65,9 +67,10 @@ def _rule(rule: Rule) -> str:
 
 
 def rules_table() -> str:
-    """The rules as the table of the README."""
+    """The rules of the default profile as the table of the README."""
+    rules = (rule for rule in all_rules() if rule.profile == DEFAULT_PROFILE)
     head = "| code | name | highest severity | fires when |\n| --- | --- | --- | --- |\n"
-    return head + "".join(f"| {rule.code} | {rule.name} | {rule.severity} | {rule.summary} |\n" for rule in all_rules())
+    return head + "".join(f"| {rule.code} | {rule.name} | {rule.severity} | {rule.summary} |\n" for rule in rules)
 
 
 def console_blocks(text: str) -> Iterator[tuple[str, list[str]]]:

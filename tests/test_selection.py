@@ -14,6 +14,7 @@ from convergence_cli.selection import nearest, select_rules
 class Named:
     code: str
     name: str
+    profile: str = "default"
 
 
 RULES = (
@@ -22,6 +23,8 @@ RULES = (
     Named("LC102", "loss-spike"),
     Named("GR001", "exploding-gradient-norm"),
 )
+
+FOREIGN = (Named("SM101", "foreign-gradient", "sagemaker"), Named("SM110", "foreign-loss", "sagemaker"))
 
 
 def codes(**lists: tuple[str, ...]) -> list[str]:
@@ -58,6 +61,27 @@ def test_the_longest_match_wins_and_on_a_tie_ignore(
     select: tuple[str, ...], ignore: tuple[str, ...], expected: list[str]
 ) -> None:
     assert codes(select=select, ignore=ignore) == expected
+
+
+@pytest.mark.parametrize(
+    ("profile", "lists", "expected"),
+    [
+        ("default", {}, ["LC001", "LC101", "LC102", "GR001"]),
+        ("default", {"select": ("ALL",)}, ["LC001", "LC101", "LC102", "GR001"]),
+        ("sagemaker", {}, ["SM101", "SM110"]),
+        ("sagemaker", {"select": ("ALL",)}, ["SM101", "SM110"]),
+        ("default", {"select": ("SM101",)}, ["SM101"]),
+        ("default", {"select": ("foreign-loss",)}, ["SM110"]),
+        ("sagemaker", {"select": ("GR",)}, ["GR001"]),
+        ("default", {"extend_select": ("SM",)}, ["LC001", "LC101", "LC102", "GR001", "SM101", "SM110"]),
+        ("sagemaker", {"extend_select": ("LC0",)}, ["LC001", "SM101", "SM110"]),
+        ("sagemaker", {"ignore": ("SM110",)}, ["SM101"]),
+        ("sagemaker", {"ignore": ("ALL",)}, []),
+        ("default", {"ignore": ("ALL",), "extend_select": ("SM110",)}, ["SM110"]),
+    ],
+)
+def test_a_profile_is_what_all_stands_for(profile: str, lists: dict[str, tuple[str, ...]], expected: list[str]) -> None:
+    assert [rule.code for rule in select_rules((*RULES, *FOREIGN), profile=profile, **lists)] == expected
 
 
 @pytest.mark.parametrize("where", ["select", "ignore", "extend_select"])

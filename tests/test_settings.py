@@ -43,6 +43,15 @@ def test_a_flag_beats_the_environment_beats_the_file(run: str) -> None:
     assert (settings.fail_on, settings.select, settings.color) == ("never", ("GR", "LR"), "never")
 
 
+def test_a_profile_is_chosen_like_any_setting(run: str) -> None:
+    assert settled(run).profile == "default"
+    (project(run) / "ctroubleshoot.toml").write_text('profile = "sagemaker"\n')
+    assert settled(run).profile == "sagemaker"
+    assert settled(run, {"CTROUBLESHOOT_PROFILE": "default"}).profile == "default"
+    with pytest.raises(SettingsError, match="Did you mean sagemaker"):
+        settled(run, profile="sagemakr")
+
+
 def test_metrics_add_up_role_by_role(run: str) -> None:
     (project(run) / "ctroubleshoot.toml").write_text('[metrics]\ntrain_loss = "a"\nval_loss = "b"\n')
     settings = settled(run, {"CTROUBLESHOOT_METRICS": "val_loss=c,grad_norm=g"}, metrics={"grad_norm": "h"})

@@ -93,6 +93,7 @@ def _look(settings: Settings, quiet: bool, verbose: bool) -> Look:
 
         rules = select_rules(
             all_rules(),
+            profile=settings.profile,
             select=settings.select,
             ignore=settings.ignore,
             extend_select=settings.extend_select,

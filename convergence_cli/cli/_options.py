@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from convergence_cli.model import PROFILES
 from convergence_cli.settings import COLORS, FAIL_ON, FORMATS
 
 _RULES, _SETTINGS, _OUTPUT = "Rules", "Settings", "Output"
@@ -66,6 +67,15 @@ FailOn = Annotated[
     ),
 ]
 ExitZero = Annotated[bool, typer.Option("--exit-zero", help="Exit 0 also with findings.", rich_help_panel=_RULES)]
+Profile = Annotated[
+    str | None,
+    typer.Option(
+        "--profile",
+        metavar="|".join(PROFILES),
+        help="Which set of rules: sagemaker has those of SageMaker Debugger, with its defaults. Default: default.",
+        rich_help_panel=_RULES,
+    ),
+]
 Select = Annotated[
     list[str] | None,
     typer.Option(

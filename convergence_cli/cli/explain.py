@@ -10,6 +10,7 @@ import typer
 from convergence_cli.cli._output import width, write
 from convergence_cli.diagnosis.causes import CAUSES, CauseModel
 from convergence_cli.errors import UsageError
+from convergence_cli.model import DEFAULT_PROFILE
 from convergence_cli.printable import printable
 from convergence_cli.reporters._layout import wrap
 from convergence_cli.rules import Rule, all_rules
@@ -41,7 +42,8 @@ def command(
 
 
 def _rule_page(rule: Rule, columns: int) -> Iterator[str]:
-    yield from (f"{rule.code} {rule.name} ({rule.severity}, since {rule.since})", "")
+    only = "" if rule.profile == DEFAULT_PROFILE else f", with --profile {rule.profile}"
+    yield from (f"{rule.code} {rule.name} ({rule.severity}, since {rule.since}{only})", "")
     yield from _wrapped(rule.doc, columns)
     yield from ("", "Evidence needed")
     yield from wrap(f"{words_for(rule.needs)}.", columns, indent=_INDENT)

@@ -120,13 +120,18 @@ def command(
 
 def _with_tensor_rules(settings: Settings) -> Settings:
     """``settings`` in which only rules that need tensors are left of those selected."""
-    from convergence_cli.features.tensors import FEATURES
+    from convergence_cli.features import sagemaker, tensors
     from convergence_cli.rules import all_rules
 
     chosen = select_rules(
-        all_rules(), select=settings.select, ignore=settings.ignore, extend_select=settings.extend_select
+        all_rules(),
+        profile=settings.profile,
+        select=settings.select,
+        ignore=settings.ignore,
+        extend_select=settings.extend_select,
     )
-    codes = tuple(rule.code for rule in chosen if FEATURES.keys() & set(rule.needs))
+    of_tensors = tensors.FEATURES.keys() | (sagemaker.FEATURES.keys() - sagemaker.OF_LOSSES)
+    codes = tuple(rule.code for rule in chosen if of_tensors & set(rule.needs))
     return replace(settings, select=codes, ignore=() if codes else ("ALL",), extend_select=())
 
 

@@ -189,12 +189,13 @@ class Evidence:
         return _log_facts(self.run, self.loss)
 
     def __getattr__(self, name: str) -> Any:
-        """A feature of dumped tensors, computed when first asked for; None where the run has no dump."""
-        from convergence_cli.features.tensors import FEATURES, feature_of
+        """A feature of dumped tensors, or what SageMaker Debugger compares; None where the run lacks it."""
+        from convergence_cli.features import sagemaker, tensors
 
-        if name not in FEATURES:
+        rooms = [room for room in (tensors, sagemaker) if name in room.FEATURES]
+        if not rooms:
             raise AttributeError(name)
-        value = feature_of(name, self)
+        value = rooms[0].feature_of(name, self)
         setattr(self, name, value)
         return value
 

@@ -31,6 +31,11 @@ FAMILIES = (
     "tensors",
     "replicas",
     "writer",
+    "sagemaker.tensors",
+    "sagemaker.weights",
+    "sagemaker.losses",
+    "sagemaker.data",
+    "sagemaker.system",
 )
 
 __all__ = ["FAMILIES", "Rule", "all_rules", "apply_rules"]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from convergence_cli.model import Finding, Severity, Where
+from convergence_cli.model import DEFAULT_PROFILE, PROFILES, Finding, Severity, Where
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,6 +51,24 @@ PARAMETERS = {
     "writer": "a dump or log with times",
     "trees": "trees or feature importances of a boosted model",
     "log": "a log",
+    "sagemaker_gradients": "gradients in a tensor dump",
+    "sagemaker_nonfinite": "a tensor dump",
+    "sagemaker_relu": "outputs of ReLU layers in a tensor dump",
+    "sagemaker_saturation": "tanh or sigmoid layers in a tensor dump",
+    "sagemaker_updates": "weights at two steps in a tensor dump",
+    "sagemaker_variance": "a bound, for which there is no default",
+    "sagemaker_zeros": "a tensor dump",
+    "sagemaker_unchanged": "a tensor at three steps in a tensor dump",
+    "sagemaker_initialization": "weights, gradients or train_loss of the first steps",
+    "sagemaker_losses": "train_loss or val_loss",
+    "sagemaker_gaps": "train_loss and val_loss",
+    "sagemaker_waits": "train_loss and val_loss",
+    "sagemaker_labels": "class labels in a tensor dump",
+    "sagemaker_predictions": "class labels and outputs of the same steps in a tensor dump",
+    "sagemaker_images": "input images in a tensor dump",
+    "sagemaker_tokens": "integer inputs of sequences in a tensor dump",
+    "sagemaker_depth": "trees of a boosted model",
+    "sagemaker_importance": "feature importances of a boosted model",
 }
 SECTIONS = ("What it checks", "Why it matters", "How it decides", "Known false alarms", "References")
 _CODE = re.compile(r"^[A-Z]{2}\d{3}$")
@@ -59,7 +77,10 @@ _NAME = re.compile(r"^[a-z0-9]+(-[a-z0-9]+)*$")
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule and its metadata; ``needs`` and ``optional`` are the parameter names of ``check``."""
+    """A rule and its metadata; ``needs`` and ``optional`` are the parameter names of ``check``.
+
+    ``profile`` is the set of rules to which it belongs (see ``selection``).
+    """
 
     code: str
     name: str
@@ -69,17 +90,22 @@ class Rule:
     needs: tuple[str, ...]
     optional: tuple[str, ...]
     doc: str
+    profile: str = DEFAULT_PROFILE
 
     @property
     def summary(self) -> str:
         return self.doc.splitlines()[0]
 
 
-def rule(code: str, name: str, *, severity: Severity, since: str) -> Callable[[Check], Rule]:
+def rule(
+    code: str, name: str, *, severity: Severity, since: str, profile: str = DEFAULT_PROFILE
+) -> Callable[[Check], Rule]:
     """Make a rule of a function. ``severity`` is the highest that it gives; parameters with a default are optional.
 
     A wrong code, name or parameter, or a docstring without its sections, fails at import.
     """
+    if profile not in PROFILES:
+        raise ValueError(f"rule {code}: there is no profile {profile}")
     if not _CODE.match(code) or not _NAME.match(name):
         raise ValueError(f"rule {code} {name}: two capitals and three digits, and a kebab-case name, are required")
 
@@ -92,7 +118,7 @@ def rule(code: str, name: str, *, severity: Severity, since: str) -> Callable[[C
             raise ValueError(f"rule {code}: docstring lacks {missing}, unknown parameters {unknown}")
         needs = tuple(p.name for p in parameters if p.default is inspect.Parameter.empty)
         optional = tuple(p.name for p in parameters if p.default is not inspect.Parameter.empty)
-        return Rule(code, name, severity, since, check, needs, optional, doc)
+        return Rule(code, name, severity, since, check, needs, optional, doc, profile)
 
     return decorate
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,19 @@ from hypothesis import strategies as st
 import convergence_cli
 from convergence_cli.codec import from_data, plain, to_data
 from convergence_cli.errors import SourceError
-from convergence_cli.model import Cause, Finding, Remedy, Report, RunError, RunReport, Skipped, Verdict, Where
+from convergence_cli.model import (
+    Cause,
+    Finding,
+    Remedy,
+    Report,
+    RunError,
+    RunReport,
+    Skipped,
+    TensorLine,
+    TensorTable,
+    Verdict,
+    Where,
+)
 from convergence_cli.reporters import render
 from convergence_cli.settings import FORMATS
 
@@ -45,6 +58,17 @@ REPORT = Report(
             (Remedy("lower", "learning-rate-too-high", {"learning_rate": 0.1}, "Because.", 0.5, {"learning_rate": 1}),),
             (Skipped("GN001", "needs val_loss"),),
             ("A note.",),
+            ("GR101",),
+        ),
+        RunReport(
+            "dump",
+            "dump",
+            "tensors",
+            {"tensors": {"steps": 2, "first_step": 0.0, "last_step": 1.0, "layers": 1, "kinds": {"weight": 1}}},
+            Verdict("undetermined", 0.0, "no-loss", "No loss."),
+            tensors=TensorTable(
+                (TensorLine(1.0, "weight", "w", shape=(2, 3), mean=0.5, max=math.inf, flags=("TE101",)),), 2
+            ),
         ),
     ),
     (RunError("b", "b cannot be read.", None),),
@@ -81,7 +105,7 @@ def test_keys_of_a_later_version_are_left_out() -> None:
 
 
 @given(st.sampled_from(PLACES), st.sampled_from([None, 3, "text", [], {}, [1], {"a": []}, float("nan"), True]))
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=400)
 def test_any_wrong_part_is_an_error_or_renders(place: tuple[Any, ...], wrong: Any) -> None:
     data = copy.deepcopy(to_data(REPORT))
     parent = data

@@ -89,13 +89,14 @@ def tensor_variance(architecture: str, seed: int, level: int) -> Setup:
 
 @fault("activation-scale-drift", "mlp cnn transformer", levels=3)
 def activation_scale_drift(architecture: str, seed: int, level: int) -> Setup:
-    """A layer, or what the residual stream takes in, grows by a few per cent at each step."""
+    """A layer, or what the residual stream takes in, grows by some per cent at each step."""
     setup = setup_of(architecture, seed)
-    growth = (1.04, 1.05, 1.06)[level]
+    growth = (15.0, 25.0, 40.0)[level] ** (1 / setup.steps)
     if architecture == "transformer":
         names = [f"blocks.{i}.{name}" for i in range(2) for name in ("fc2", "attention.out_proj")]
         setup.layers = ("blocks.0", "blocks.1")
     else:
+        setup.optimizer, setup.learning_rate = "Adam", 1e-3
         names = [setup.hidden(seed)]
         place = setup.model.layers.index(names[0])
         setup.layers = (*setup.model.layers[place:], *setup.model.activations[place:], "logits")
@@ -136,7 +137,7 @@ def output_logit_growth(architecture: str, seed: int, level: int) -> Setup:
         if level == 0 and module.bias is not None:
             module.bias.data.add_(1.0)
         else:
-            weight(module).mul_(1.05)
+            weight(module).mul_(1.05 if architecture != "transformer" else 1.1)
 
     setup.after_step.append(drift)
     setup.layers = (last, "logits")

@@ -55,7 +55,7 @@ def exploding_gradient(architecture: str, seed: int, level: int) -> Setup:
     if setup.data.task == "classes":
         wrong = torch.rand(len(setup.data.y), generator=setup.generator) < 0.2
         setup.data.y[wrong] = (setup.data.y[wrong] + 1) % setup.data.classes
-    growth, start = (1.04, 1.05, 1.06)[level], setup.steps // 3
+    growth, start = (60.0, 100.0, 150.0)[level] ** (1.5 / setup.steps), setup.steps // 3
 
     def grow(step: int) -> None:
         if step >= start:
@@ -87,7 +87,7 @@ def exploding_tensor(architecture: str, seed: int, level: int) -> Setup:
     def spoil(step: int, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         if step == bad:
             x = x.clone()
-            x[0] = (float("nan"), 3e38)[level % 2]
+            x[0] = (float("nan"), float("inf"))[level % 2]
         return x, y
 
     if level == 2 or not setup.data.x.is_floating_point():
@@ -112,7 +112,7 @@ def gradient_starvation(architecture: str, seed: int, level: int) -> Setup:
     share = (1.0, 0.95, 0.97)[level]
 
     def outlier(step: int, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        return (x * 100.0, y) if step == bad else (x, y)
+        return (-100.0 * x, y) if step == bad else (x, y)
 
     def die(step: int) -> None:
         if step == bad:

@@ -71,8 +71,10 @@ def unchanged_tensor(architecture: str, seed: int, level: int) -> Setup:
 def weights_growing(architecture: str, seed: int, level: int) -> Setup:
     """Weight decay with the wrong sign: the weights grow without end."""
     setup = setup_of(architecture, seed)
+    # A rate that the growing weights cannot turn into a divergence.
+    setup.optimizer, setup.learning_rate = "Adam", 1e-3
     names = setup.model.layers if level else (setup.hidden(seed),)
-    growth = (1.03, 1.015, 1.025)[level]
+    growth = (30.0, 6.0, 15.0)[level] ** (1 / setup.steps)
 
     def grow(step: int) -> None:
         for name in names:

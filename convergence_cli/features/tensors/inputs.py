@@ -1,0 +1,106 @@
+"""Inputs: the scale in which the network is given its features."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from convergence_cli.features.robust import median
+from convergence_cli.features.tensors.activations import rms_of
+from convergence_cli.features.tensors.persistence import NAN
+from convergence_cli.features.tensors.series import Series, series_of
+from convergence_cli.model import Missing
+
+if TYPE_CHECKING:
+    from convergence_cli.features.evidence import Evidence
+    from convergence_cli.tensor_stats import FloatArray, TensorStats
+
+# Below this many samples the mean and the spread of a feature are chance.
+MIN_SAMPLES = 16
+# A first layer that gives out less than this share of what it takes in scales its input itself.
+SCALED_INSIDE = 0.05
+# Inputs beside the data: which positions count, where and when they are.
+_BESIDE = re.compile(r"mask|(^|[._])ids?($|[._])|index|length|position|time_?step|weight", re.IGNORECASE)
+_NORMS = re.compile(r"norm|(^|[._])(bn|ln)\d*($|[._])|scal|standard", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Input:
+    """One floating-point input, by what every dump shows at least.
+
+    ``rms``, ``magnitude`` (mean absolute value), ``offset`` (median over the features of their absolute mean over their
+    standard deviation) and ``spread`` (of the features' standard deviations, largest over smallest) are the lowest
+    over all dumps, NaN where unknown; ``features`` says whether each column is one (no picture, no sequence).
+    ``mean`` and ``std`` are medians over the dumps. ``scaled_inside``: the network's first layer brings it to scale.
+    """
+
+    series: Series
+    rms: float
+    magnitude: float
+    offset: float
+    spread: float
+    features: bool
+    mean: float
+    std: float
+    scaled_inside: bool
+
+    @property
+    def dumps(self) -> int:
+        return len(self.series.step)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inputs:
+    """Every floating-point input with data in it."""
+
+    inputs: tuple[Input, ...]
+
+
+def inputs_of(stats: TensorStats, evidence: Evidence) -> Inputs | Missing:
+    """The scale of each floating-point input; integers are pictures or tokens, scaled or embedded inside."""
+    found = series_of(stats, "input")
+    if not found:
+        return Missing("needs inputs in a tensor dump")
+    tokens = {one.name for one in stats.tokens}
+    dtypes = stats.text("dtype")
+    kept = [
+        one
+        for one in found
+        if not dtypes[one.rows[-1]].startswith(("int", "uint", "bool"))
+        and one.name not in tokens
+        and not _BESIDE.search(one.name)
+    ]
+    first = next(iter(series_of(stats, "activation")), None) if stats.trusted_order else None
+    return Inputs(tuple(_input(one, first) for one in kept))
+
+
+def _input(series: Series, first: Series | None) -> Input:
+    rms = rms_of(series)
+    samples = series.number("samples")
+    # Unknown numbers of samples are taken for few.
+    enough = bool((samples >= MIN_SAMPLES).all())
+    lowest = _lowest(rms)
+    return Input(
+        series=series,
+        rms=lowest,
+        magnitude=_lowest(series.number("abs_mean")),
+        offset=_lowest(series.number("feature_offset")) if enough else NAN,
+        spread=_lowest(series.number("feature_spread")) if enough else NAN,
+        features=series.shape is not None and len(series.shape) <= 2,
+        mean=_middle(series.number("mean")),
+        std=_middle(series.number("std")),
+        scaled_inside=first is not None
+        and (_NORMS.search(first.name) is not None or _middle(rms_of(first)) < SCALED_INSIDE * lowest),
+    )
+
+
+def _lowest(values: FloatArray) -> float:
+    return float(values.min()) if len(values) and np.isfinite(values).all() else NAN
+
+
+def _middle(values: FloatArray) -> float:
+    known = values[np.isfinite(values)]
+    return median(known) if len(known) else NAN

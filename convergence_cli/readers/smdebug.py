@@ -17,9 +17,10 @@ import numpy as np
 from convergence_cli.model import Run
 from convergence_cli.printable import counted, printable
 from convergence_cli.readers._collect import Collector
+from convergence_cli.readers._smdebug_index import Record, open_saved, records
 from convergence_cli.readers._smdebug_names import SCALAR, Contents, contents, reduction
 from convergence_cli.readers._smdebug_record import NO_CHECKSUM
-from convergence_cli.readers._smdebug_trial import Record, Trial, is_trial, open_saved, open_trial, records
+from convergence_cli.readers._smdebug_trial import Trial, is_trial, open_trial
 from convergence_cli.readers._tfrecord import HEADER_BYTES, record_length
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def _gathered(trial: Trial, known: Contents) -> tuple[dict[tuple[str, str], _Poi
                 continue
             if what != "loss" and not single:
                 continue
-            values = _values(record)
+            values = record.numbers()
             if values is None or not len(values):
                 continue
             one = series.setdefault((name, record.mode), _Points(what))
@@ -120,23 +121,10 @@ def _gathered(trial: Trial, known: Contents) -> tuple[dict[tuple[str, str], _Poi
     return series, config
 
 
-def _values(record: Record) -> FloatArray | None:
-    message = record.message
-    if not message.dtype or message.dtype.startswith("complex") or message.dtype == "bfloat16":
-        return None
-    with record.source.open_raw() as handle:
-        handle.seek(record.offset)
-        data = handle.read(message.length)
-    if len(data) != message.length:
-        return None
-    with np.errstate(all="ignore"):
-        return np.frombuffer(data, np.dtype(message.dtype).newbyteorder("<")).astype(np.float64)
-
-
 def _setting(record: Record) -> Any:
     if record.message.texts:
         return record.message.texts[0].decode("utf-8", "replace")
-    values = _values(record)
+    values = record.numbers()
     if values is None or len(values) != 1:
         return None
     return int(values[0]) if record.message.dtype.startswith(("int", "uint")) else float(values[0])

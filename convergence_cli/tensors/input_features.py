@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 if TYPE_CHECKING:
     from convergence_cli.tensors.pieces import Layout, Piece
+    from convergence_cli.tensors.stored import Block
 
 # Memory of 40 bytes a feature.
 MOST_FEATURES = 1 << 19
@@ -30,19 +32,20 @@ class InputFeatures:
         values = piece.values
         here = slice(piece.unit, piece.unit + values.shape[1])
         finite = np.isfinite(values)
-        count = finite.sum(axis=(0, 2), dtype=np.float64)
+        whole = bool(finite.all())
         first = self._first[here]
-        new = np.isnan(first)
-        if new.any():
-            known = np.moveaxis(finite[:, new], 1, 0).reshape(int(new.sum()), -1)
-            place = known.argmax(axis=1)[:, None]
-            found = np.take_along_axis(np.moveaxis(values[:, new], 1, 0).reshape(known.shape), place, axis=1)[:, 0]
-            first[new] = np.where(np.isfinite(found), found, np.nan)
-        away = np.where(finite, values - np.nan_to_num(first)[:, None], 0.0)
-        counted = np.maximum(count, 1)
-        mean = away.sum(axis=(0, 2)) / counted
+        if (new := np.isnan(first)).any():
+            first[new] = _first_finite(values[:, new], finite[:, new])
+        if whole:
+            count = np.full(first.size, float(values.shape[0] * values.shape[2]))
+            away = values - first[:, None]
+        else:
+            count = finite.sum(axis=(0, 2), dtype=np.float64)
+            away = np.where(finite, values - first[:, None], 0.0)
+        mean = away.sum(axis=(0, 2)) / np.maximum(count, 1)
         away -= mean[:, None]
-        away[~finite] = 0
+        if not whole:
+            away[~finite] = 0
         squares = np.einsum("sup,sup->u", away, away)
         together = self._count[here] + count
         apart = mean - self._mean[here]
@@ -65,3 +68,13 @@ class InputFeatures:
             found["feature_offset"] = float(np.median(np.abs(mean[varied]) / std))
             found["feature_spread"] = float(std.max() / std.min())
         return found
+
+
+def _first_finite(values: Block, finite: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """Of each unit of (samples, units, positions), as float64; NaN where there is none."""
+    if finite[0, :, 0].all():
+        return values[0, :, 0].astype(np.float64)
+    known = np.moveaxis(finite, 1, 0).reshape(values.shape[1], -1)
+    place = known.argmax(axis=1)[:, None]
+    found = np.take_along_axis(np.moveaxis(values, 1, 0).reshape(known.shape), place, axis=1)[:, 0]
+    return np.where(known.any(axis=1), found.astype(np.float64), np.nan)

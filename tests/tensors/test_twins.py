@@ -77,7 +77,7 @@ def test_values_that_are_not_finite_make_no_twins() -> None:
     rows=st.integers(1, 9), columns=st.integers(1, 9), levels=st.integers(1, 3), seed=st.integers(0, 999),
     cuts=st.lists(st.integers(1, 20), max_size=3), fortran=st.booleans(),
 )  # fmt: skip
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=150)
 def test_few_levels_agree_with_the_naive_share(
     rows: int, columns: int, levels: int, seed: int, cuts: list[int], fortran: bool
 ) -> None:

@@ -36,12 +36,15 @@ _MODES = {
     **dict.fromkeys(("eval", "evaluation", "val", "valid", "validation", "test"), "eval"),
     **dict.fromkeys(("predict", "prediction"), "predict"),
 }
+# Names of files that say nothing but that they are dumps.
+_WHOLE = frozenset({"tensors", "tensor", "dump", "data"})
 _STEP = r"(?:(?P<word>(?:global_?)?(?:step|iter|iteration))[_=-]?)?(?P<step>\d{1,15})"
 _STEP_NAME = re.compile(rf"(?i){_STEP}")
 _WORKER_NAME = re.compile(r"(?i)(?:rank|worker|replica|process)[_=-]?(?P<worker>\d{1,9})")
-_STEM = re.compile(rf"(?i)(?:(?P<before>[a-z]+)[_-])?{_STEP}(?P<rest>(?:[._-][a-z]+[_=-]?\d*)*)")
+_STEM = re.compile(
+    rf"(?i)(?:(?P<before>{'|'.join(_MODES)}|{'|'.join(sorted(_WHOLE))})[_-])?{_STEP}(?P<rest>(?:[._-][a-z]+[_=-]?\d*)*)"
+)
 _REST = re.compile(r"[._-](?P<part>[A-Za-z]+[_=-]?\d*)")
-_WHOLE = frozenset({"tensors", "tensor", "dump", "data"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,16 @@ class _Place:
     key: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One of several files that make up a dump: an array, or all tensors of a kind."""
+
+    key: str
+    path: Path
+    written: float
+    tensors: Callable[[], list[StoredTensor]]
+
+
 def find_dumps(root: Path) -> list[DumpSet]:
     """The dumps at ``root``, a file or a folder, one set a run; none where there are none.
 
@@ -76,22 +89,27 @@ def find_dumps(root: Path) -> list[DumpSet]:
         return [DumpSet(root, (dump,))] if dump is not None else []
     above = Path(os.path.abspath(root)).parts
     notes: list[str] = []
-    archives: dict[Path, list[Dump]] = {}
-    trees: dict[tuple[Path, _Place], list[tuple[str, Path, float]]] = {}
+    dumps: dict[Path, list[Dump]] = {}
+    parts: dict[tuple[Path, _Place], list[_Part]] = {}
     for path, written in _walk(root, notes):
         place = _place((*above, *path.relative_to(root).parts[:-1]), path)
         if place is None or place.step is None:
             continue
         folder = _folder(root, path, place.level - len(above))
+        source = Source(path, str(path), follow_links=False)
         if place.key:
-            trees.setdefault((folder, replace(place, key="")), []).append((place.key, path, written))
+            part = _Part(place.key, path, written, partial(_array, source, place.key))
+            parts.setdefault((folder, replace(place, key="")), []).append(part)
+        elif place.kind:
+            part = _Part(place.kind, path, written, partial(_archive_tensors, source, place.kind))
+            parts.setdefault((folder, replace(place, kind="")), []).append(part)
         else:
-            archives.setdefault(folder, []).append(_archive(path, place, written))
-    for (folder, place), files in trees.items():
-        archives.setdefault(folder, []).append(_tree(place, files))
+            dumps.setdefault(folder, []).append(_archive(source, place, written))
+    for (folder, place), files in parts.items():
+        dumps.setdefault(folder, []).append(_of_parts(place, files))
     return [
-        DumpSet(folder, tuple(sorted(dumps, key=lambda one: (one.step, one.mode, natural(one.path)))), tuple(notes))
-        for folder, dumps in sorted(archives.items())
+        DumpSet(folder, tuple(sorted(found, key=lambda one: (one.step, one.mode, natural(one.path)))), tuple(notes))
+        for folder, found in sorted(dumps.items())
     ]
 
 
@@ -166,7 +184,8 @@ def _of_stem(stem: str, level: int) -> _Place | None:
         kind = KIND_OF.get(word, "")
         return _Place(level, kind=kind) if kind or word in _WHOLE else None
     found: _Place | None = _Place(level, float(match["step"]), bool(match["word"]))
-    for part in (match["before"] or "", *(one["part"] for one in _REST.finditer(match["rest"]))):
+    before = match["before"] or ""
+    for part in ("" if before.lower() in _WHOLE else before, *(one["part"] for one in _REST.finditer(match["rest"]))):
         if part and found is not None:
             found = _of_word(part, found)
     return found
@@ -195,60 +214,58 @@ def _folder(root: Path, path: Path, down: int) -> Path:
     return Path(os.path.normpath(root.joinpath(*[".."] * -down)))
 
 
-def _archive(path: Path, place: _Place, written: float) -> Dump:
-    source = Source(path, str(path), follow_links=False)
-    return _opened_later(source, _ARCHIVES[path.suffix.lower()], place, written)
-
-
-def _opened_later(source: Source, open_archive: OpenArchive, place: _Place, written: float) -> Dump:
-    tensors = partial(_archive_tensors, open_archive, source, place.kind)
+def _archive(source: Source, place: _Place, written: float) -> Dump:
+    tensors = partial(_archive_tensors, source, place.kind)
     # safetensors sorts by name.
     ordered = source.path.suffix.lower() != ".safetensors"
     return Dump(place.step or 0.0, str(source.path), tensors, place.worker, place.mode, written, ordered)
 
 
-def _archive_tensors(open_archive: OpenArchive, source: Source, kind: str) -> list[StoredTensor]:
+def _archive_tensors(source: Source, kind: str) -> list[StoredTensor]:
     """The tensors of a file, their keys with the ``kind`` that its name tells of all of them."""
-    tensors = open_archive(source)
+    tensors = (_ARCHIVES | _NAMED_ONLY)[source.path.suffix.lower()](source)
     if not kind:
         return tensors
     own = [KIND_OF.get(re.split(r"[/.:]", one.key)[0].lower()) == kind for one in tensors]
     return [one if has else replace(one, key=f"{kind}/{one.key}") for one, has in zip(tensors, own, strict=True)]
 
 
-def _tree(place: _Place, files: list[tuple[str, Path, float]]) -> Dump:
-    files = sorted(files, key=lambda one: natural(one[0]))
-    depth = 1 + files[0][0].count("/")
-    folder = files[0][1].parents[depth - 1]
-    written = max(one[2] for one in files)
-    tensors = partial(_tree_tensors, [(key, path) for key, path, _ in files])
-    return Dump(place.step or 0.0, str(folder), tensors, place.worker, place.mode, written, ordered=False)
+def _array(source: Source, key: str) -> list[StoredTensor]:
+    return [npy_tensor(source, key)]
 
 
-def _tree_tensors(files: Sequence[tuple[str, Path]]) -> list[StoredTensor]:
-    tensors = []
-    for key, path in files:
+def _of_parts(place: _Place, parts: list[_Part]) -> Dump:
+    parts = sorted(parts, key=lambda one: natural(one.key))
+    folder = os.path.commonpath([one.path.parent for one in parts])
+    written = max(one.written for one in parts)
+    return Dump(
+        place.step or 0.0, folder, partial(_all_tensors, parts), place.worker, place.mode, written, ordered=False
+    )
+
+
+def _all_tensors(parts: Sequence[_Part]) -> list[StoredTensor]:
+    tensors: list[StoredTensor] = []
+    for part in parts:
         try:
-            tensors.append(npy_tensor(Source(path, str(path), follow_links=False), key))
+            tensors += part.tensors()
         except SourceError:
-            tensors.append(left_out(key, "its file is damaged, or still being written"))
+            tensors.append(left_out(part.key, "their file is damaged, or still being written"))
     return tensors
 
 
 def _single(path: Path) -> Dump | None:
     """The dump that the user names: its step from the name, or 0."""
     suffix = path.suffix.lower()
-    source = Source(path, str(path))
-    place = _of_stem(path.stem, 0) or _Place(0)
-    open_archive = (_ARCHIVES | _NAMED_ONLY).get(suffix)
-    if open_archive is None and suffix != ".npy":
+    if suffix not in {*_ARCHIVES, *_NAMED_ONLY, ".npy"}:
         return None
     try:
         written = path.stat().st_mtime
     except OSError:
         return None
-    if open_archive is not None:
-        return _opened_later(source, open_archive, place, written)
+    source = Source(path, str(path))
+    place = _of_stem(path.stem, 0) or _Place(0)
+    if suffix != ".npy":
+        return _archive(source, place, written)
     # An array without any name around it has that of its file.
     key = path.stem if named(path.stem).kind else f"weight/{path.stem}"
-    return Dump(place.step or 0.0, str(path), lambda: [npy_tensor(source, key)], place.worker, place.mode, written)
+    return Dump(place.step or 0.0, str(path), partial(_array, source, key), place.worker, place.mode, written)

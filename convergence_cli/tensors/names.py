@@ -171,16 +171,27 @@ def function_of(name: str) -> str:
 
 
 def without_shared_prefix(found: Sequence[Named]) -> list[Named]:
-    """The same names without what all parameters begin with: ``module.`` or the model's class (``Net_``)."""
+    """The same names without what all parameters begin with: ``module.`` or the model's class (``Net_``).
+
+    Of one kind alone it is dropped where its names are then those of another kind: ``model.fc1.weight`` of a
+    saved model beside ``gradient/fc1.weight``.
+    """
     result = list(found)
     while prefix := _shared_prefix([one.name for one in result if one.kind in _PARAMETERS]):
-        result = [
-            replace(one, name=one.name.removeprefix(prefix), layer=one.layer.removeprefix(prefix))
-            if one.name.startswith(prefix)
-            else one
-            for one in result
-        ]
+        result = [_without(one, prefix) for one in result]
+    for kind in _PARAMETERS:
+        others = {one.name for one in result if one.kind in _PARAMETERS and one.kind != kind}
+        while prefix := _shared_prefix(own := [one.name for one in result if one.kind == kind]):
+            if len(others.intersection(own)) >= len(others.intersection(name.removeprefix(prefix) for name in own)):
+                break
+            result = [_without(one, prefix) if one.kind == kind else one for one in result]
     return result
+
+
+def _without(one: Named, prefix: str) -> Named:
+    if not one.name.startswith(prefix):
+        return one
+    return replace(one, name=one.name.removeprefix(prefix), layer=one.layer.removeprefix(prefix))
 
 
 def _shared_prefix(names: Sequence[str]) -> str:

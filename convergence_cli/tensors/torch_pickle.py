@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-# A tensor takes about forty instructions.
-MAX_INSTRUCTIONS = 2_000_000
+# A tensor takes about forty instructions; this many take some three seconds.
+MAX_INSTRUCTIONS = 1_000_000
 _CONSTANTS = frozenset(
     [
         "INT",
@@ -173,6 +173,10 @@ class _Machine:
         del self.stack[-count:]
         self.stack.append(items)
 
+    def marked_tuple(self, _: Any) -> None:
+        items = tuple(self.to_mark())
+        self.stack.append(items)
+
     def add(self, items: Sequence[Any]) -> None:
         target = self.stack[-1]
         if isinstance(target, list):
@@ -238,7 +242,7 @@ _STEPS: dict[str, Callable[[_Machine, Any], None]] = {
     "TUPLE1": lambda machine, _: machine.tuple_of(1),
     "TUPLE2": lambda machine, _: machine.tuple_of(2),
     "TUPLE3": lambda machine, _: machine.tuple_of(3),
-    **dict.fromkeys(("TUPLE", "FROZENSET"), lambda machine, _: machine.stack.append(tuple(machine.to_mark()))),
+    **dict.fromkeys(("TUPLE", "FROZENSET"), _Machine.marked_tuple),
     "APPEND": lambda machine, _: machine.add([machine.stack.pop()]),
     **dict.fromkeys(("APPENDS", "ADDITEMS"), lambda machine, _: machine.add(machine.to_mark())),
     "SETITEM": lambda machine, _: machine.set_items([machine.stack.pop(-2), machine.stack.pop()]),

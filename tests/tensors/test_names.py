@@ -96,6 +96,11 @@ def test_what_all_parameters_begin_with_is_dropped() -> None:
     assert names(["Sequential_0.weight", "Sequential_2.weight"]) == ["0.weight", "2.weight"]
 
 
+def test_a_saved_model_has_the_names_of_its_gradients() -> None:
+    assert names(["model.a.weight", "model.b.weight", "gradient.a.weight"]) == ["a.weight", "b.weight", "a.weight"]
+    assert names(["model.a.weight", "ema.a.weight", "gradient.model.a.weight"])[2] == "model.a.weight"
+
+
 def test_what_only_some_parameters_begin_with_stays() -> None:
     assert names(["model.a.weight", "ema.a.weight"]) == ["model.a.weight", "ema.a.weight"]
     assert names(["params/Dense_0/kernel", "params/Dense_1/kernel"]) == ["Dense_0.kernel", "Dense_1.kernel"]

@@ -114,7 +114,7 @@ def _head(run: RunReport, title: str, page: Page) -> Iterator[str]:
     summary = run.summary
     counted_in = unit(run)
     facts = [printable(run.format)]
-    if summary.get("points") is not None:
+    if summary.get("points") is not None and (summary["points"] or not summary.get("tensors")):
         facts.append(counted(summary["points"], "point"))
     first, last = summary.get("first_step"), summary.get("last_step")
     if first is not None and last is not None:

@@ -41,7 +41,6 @@ ORDER = (
     *("name", "kind", "worker", "mode", "step", "shape", "dtype", "count", "mean", "std", "norm", "min", "max"),
     *("zero", "nan", "inf", "dead", "saturated", "update_ratio", "flags"),
 )
-LEAST_NAME = 12
 # Names may take this share of the line before they are shortened.
 _NAME_SHARE = 0.3
 # Codes of so many columns are shown in full; of more, the first and how many others.
@@ -140,7 +139,7 @@ def _least_name(names: Sequence[str], rows: Sequence[TensorLine], width: int, mo
     beside = [(line.kind, line.step, line.mode, line.worker) for line in rows]
     different = len(set(zip(names, beside, strict=True)))
     most = min(whole, width // 2)
-    for room in range(min(LEAST_NAME, most), most):
+    for room in range(min(int(width * _NAME_SHARE), most), most):
         if (
             len({(cut_middle(name, room, more), *others) for name, others in zip(names, beside, strict=True)})
             == different

@@ -297,3 +297,7 @@ def test_analyze_says_what_tensors_it_read(program: Program, dumps: Path) -> Non
         "kinds": {"weight": 4, "gradient": 4, "activation": 4},
     }
     assert "tensors" not in run
+
+
+def test_a_run_without_logs_has_no_points_to_count(program: Program, dumps: Path) -> None:
+    assert program("analyze", "bad").stdout.splitlines()[0] == "bad · tensors"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from dataclasses import dataclass
@@ -11,7 +12,6 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib import format as npy_format
 
-from convergence_cli.errors import SourceError
 from convergence_cli.tensors.raw import OpenStream, incomplete, opened_at, value_blocks
 from convergence_cli.tensors.stored import ITEM_BYTES, StoredTensor, left_out
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from convergence_cli.readers._guard import Source
 
 _MAX_AXES = 64
+# numpy reads as much as a header declares before it finds that too much: it gets no more than a header may have.
+_MAX_HEADER_BYTES = 16 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +67,18 @@ def tensor_of(source: Source, key: str, header: Header, open_values: OpenStream)
 
 
 def read_header(source: Source, stream: IO[bytes]) -> Header:
-    """The header at the beginning of ``stream``, which stands at the values afterwards."""
+    """The header at the beginning of ``stream``."""
+    parts: list[bytes] = []
+    while (room := _MAX_HEADER_BYTES - sum(map(len, parts))) and (part := stream.read(room)):
+        parts.append(part)
+    head = io.BytesIO(b"".join(parts))
     try:
         with warnings.catch_warnings():
             # numpy warns of headers written by Python 2; they are read all the same.
             warnings.simplefilter("ignore")
-            version = npy_format.read_magic(stream)
+            version = npy_format.read_magic(head)
             read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
-            shape, fortran, dtype = read(stream)
-    except SourceError:
-        raise
+            shape, fortran, dtype = read(head)
     # A broken header raises whatever Python's own parser raises: TokenError, SyntaxError, MemoryError, ...
     except Exception as error:
         message = "has no readable header: it is damaged, or still being written."
@@ -86,7 +90,7 @@ def read_header(source: Source, stream: IO[bytes]) -> Header:
     name, trouble = _name(dtype)
     if name == "bfloat16":
         dtype = np.dtype("<u2")
-    return Header(tuple(map(int, shape)), fortran, dtype, name, stream.tell(), trouble)
+    return Header(tuple(map(int, shape)), fortran, dtype, name, head.tell(), trouble)
 
 
 def _name(dtype: np.dtype[Any]) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+
 from convergence_cli.errors import SourceError
 from convergence_cli.readers._guard import Source
 from convergence_cli.tensors.stored import StoredTensor

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from convergence_cli.tensors import strided
-from convergence_cli.tensors.checkpoint import checkpoint_tensors
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from tensors.files import refused, source, survives, values
+
+from convergence_cli.tensors import strided
+from convergence_cli.tensors.checkpoint import checkpoint_tensors
 
 NUMBERS = "float64 float32 float16 bfloat16 float8_e4m3fn float8_e5m2 int64 int32 int16 int8 uint8 uint16 bool"
 

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save_file
+
 from convergence_cli.errors import SourceError
 from convergence_cli.tensors import find
 from convergence_cli.tensors.find import DumpSet, find_dumps
-from safetensors.numpy import save_file
 
 W = {"weight/fc1.weight": np.ones((2, 3), dtype=np.float32)}
 

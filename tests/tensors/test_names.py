@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import pytest
-from convergence_cli.tensor_stats import KINDS
-from convergence_cli.tensors.names import Named, named, without_shared_prefix
 from hypothesis import given
 from hypothesis import strategies as st
+
+from convergence_cli.tensor_stats import KINDS
+from convergence_cli.tensors.names import Named, named, without_shared_prefix
 
 
 @pytest.mark.parametrize(

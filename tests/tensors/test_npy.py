@@ -2,18 +2,22 @@ from __future__ import annotations
 
 import io
 import os
+import tracemalloc
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from convergence_cli.errors import SourceError
-from convergence_cli.readers._guard import Source
-from convergence_cli.tensors.npy import npy_tensor
-from convergence_cli.tensors.stored import ITEM_BYTES, StoredTensor
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from tensors.files import refused, source, survives, values
+
+from convergence_cli.errors import SourceError
+from convergence_cli.tensors.npy import npy_tensor
+from convergence_cli.tensors.stored import ITEM_BYTES, StoredTensor
+
+if TYPE_CHECKING:
+    from convergence_cli.readers._guard import Source
 
 
 def opened(one: Source) -> list[StoredTensor]:
@@ -102,6 +106,18 @@ def test_a_declared_size_beyond_the_file_is_refused_before_memory_is_taken(tmp_p
         np.lib.format.write_array_header_1_0(stream, {"descr": "<f4", "fortran_order": False, "shape": (10**9, 10**9)})
         stream.write(b"\0" * 100)
     assert "still being written" in refused(opened, path)
+
+
+def test_a_header_of_declared_gigabytes_takes_no_memory(tmp_path: Path) -> None:
+    path = tmp_path / "a.npy"
+    with path.open("wb") as stream:
+        stream.write(b"\x93NUMPY\x02\x00" + (3 << 30).to_bytes(4, "little"))
+        stream.truncate(3 << 30)
+    tracemalloc.start()
+    refused(opened, path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 20
 
 
 def test_negative_and_many_axes_are_refused(tmp_path: Path) -> None:

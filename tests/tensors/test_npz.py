@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from convergence_cli.errors import SourceError
-from convergence_cli.tensors.npz import npz_tensors
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from tensors.files import refused, source, survives, values
+
+from convergence_cli.errors import SourceError
+from convergence_cli.tensors.npz import npz_tensors
 
 
 def npy(array: np.ndarray) -> bytes:

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from convergence_cli.tensors.safetensors import safetensors_tensors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 from safetensors.torch import save_file as save_torch
-
 from tensors.files import refused, source, survives, values
+
+from convergence_cli.tensors.safetensors import safetensors_tensors
 
 
 def packed(header: object, data: bytes = b"", *, text: str | None = None) -> bytes:
@@ -28,7 +28,20 @@ def test_what_numpy_saves_comes_back_in_natural_order(tmp_path: Path) -> None:
     arrays = {
         f"layer{index}.{name}": np.arange(6).reshape(2, 3).astype(name)
         for index, name in enumerate(
-            "float64 float32 float16 int64 int32 int16 int8 uint64 uint32 uint16 uint8 bool".split()
+            [
+                "float64",
+                "float32",
+                "float16",
+                "int64",
+                "int32",
+                "int16",
+                "int8",
+                "uint64",
+                "uint32",
+                "uint16",
+                "uint8",
+                "bool",
+            ]
         )
     }
     arrays |= {"layer1.empty": np.empty((0, 3)), "layer1.scalar": np.array(2.5)}

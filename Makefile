@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CORPUS ?= ../shared/corpus
 
-.PHONY: demo test lint coverage dev bench-corpus bench-startup bench-read bench-stats fixtures clean
+.PHONY: demo test lint coverage dev bench-corpus bench-startup bench-read bench-stats bench-smdebug fixtures clean
 
 demo: $(STAMP)
 	@$(BIN)/ctroubleshoot demo
@@ -31,6 +31,9 @@ bench-read: $(STAMP)
 
 bench-stats: $(STAMP)
 	@$(BIN)/python benchmarks/stats.py
+
+bench-smdebug: $(STAMP)
+	@$(BIN)/python benchmarks/smdebug_peer.py
 
 dev: $(STAMP)
 

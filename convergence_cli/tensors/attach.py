@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,7 +48,9 @@ class Unattached:
                 run = run.noting(error.message)
         if found is None:
             return run
-        return replace(run.noting(*found.notes), tensors=found)
+        # What is wrong with a file of both series and tensors is met twice.
+        fresh = [note for note in found.notes if note not in run.notes]
+        return replace(run.noting(*fresh), tensors=found)
 
     def runs(self, root: str) -> Iterator[Run | SourceError]:
         """The dumps that no log stands beside, each as a run of its own."""
@@ -77,7 +80,7 @@ class Unattached:
 
 def unattached(path: str) -> Unattached:
     """The dumps at ``path``; none for standard input or what does not exist."""
-    if path in STANDARD_INPUT or not Path(path).exists():
+    if path in STANDARD_INPUT or not os.path.exists(path):
         return Unattached()
     from convergence_cli.tensors.find import find_dumps
 

@@ -127,6 +127,43 @@ def test_rules_lists_every_rule_in_three_forms(program: Program) -> None:
         assert rule["summary"] == rule["doc"].splitlines()[0]
 
 
+def test_a_profile_has_its_own_rules_and_names_those_it_could_not_ask(program: Program, folder: Path) -> None:
+    listed = json.loads(program("rules", "--format", "json").stdout)
+    codes = {name: [rule["code"] for rule in listed if rule["profile"] == name] for name in ("default", "sagemaker")}
+    assert len(codes["sagemaker"]) == 20
+
+    def judged(*arguments: str, **environment: str) -> tuple[int, list[str], set[str]]:
+        done = program("analyze", "healthy.csv", "--format", "json", *arguments, **environment)
+        (run,) = json.loads(done.stdout)["runs"]
+        found = [finding["rule"] for finding in run["findings"]]
+        return done.returncode, found, {*found, *run["passed"], *(skip["rule"] for skip in run["skipped"])}
+
+    assert judged()[2] == set(codes["default"])
+    # The known false alarm of comparing two points of a noisy loss.
+    assert judged("--profile", "sagemaker") == (0, ["SM110"], set(codes["sagemaker"]))
+    assert judged("--fail-on", "warning", CTROUBLESHOOT_PROFILE="sagemaker")[0] == 1
+    assert judged("--profile", "sagemaker", "--select", "LC")[2] < set(codes["default"])
+    assert judged("--extend-select", "SM")[2] == {rule["code"] for rule in listed}
+    (folder / "ctroubleshoot.toml").write_text('profile = "sagemaker"\n')
+    assert judged()[2] == set(codes["sagemaker"])
+
+
+def test_an_unknown_profile_is_bad_usage(program: Program) -> None:
+    done = program("analyze", "healthy.csv", "--profile", "sagemakr")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Did you mean sagemaker?" in done.stderr
+
+
+def test_rules_of_another_profile_stand_apart(program: Program) -> None:
+    own, heading, others = program("rules").stdout.partition("\nWith --profile sagemaker:\n")
+    assert heading
+    assert "SM101" not in own
+    assert others.startswith("SM101  sagemaker-vanishing-gradient")
+    assert "LC001" not in others
+    assert "with --profile sagemaker)" in program("explain", "SM101").stdout.splitlines()[0]
+    assert "--profile" not in program("explain", "LC001").stdout
+
+
 @pytest.mark.parametrize("name", ["LC001", "lc001", "Non-Finite-Loss"])
 def test_explain_takes_code_or_name_in_any_case(program: Program, name: str) -> None:
     done = program("explain", name)

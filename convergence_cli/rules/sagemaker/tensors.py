@@ -129,9 +129,10 @@ def saturated_activation(sagemaker_saturation: tuple[Reading, ...]) -> Iterator[
         The slope there is almost zero: so is the gradient that goes back through the layer.
 
     How it decides
-        Above threshold_layer = 50.0 % saturated units, at any dump. The limits are ours, the same on either
-        side; SageMaker's are on the inputs: -9.4999 to 9.4999 of a tanh, and -23 to 16.99999 of a sigmoid, whose
-        slope at the one end is 400 times that at the other.
+        Above threshold_layer = 50.0 % saturated units, at any dump. The limits are ours, a slope below 2 % of
+        the steepest: inputs beyond 2.64 of a tanh, and beyond 5.29 of a sigmoid. SageMaker's are -9.4999 to
+        9.4999 of a tanh, and -23 to 16.99999 of a sigmoid, whose slope at the one end is 400 times that at the
+        other: it fires later than this.
 
     Known false alarms
         Gates and outputs of a confident classifier saturate by design. Use saturated-activation (AC102), which

@@ -122,9 +122,9 @@ def _tensor(
     shape, stride = _sizes(told.shape), _sizes(told.stride)
     member = found.get(home + told.storage.key)
     if shape is None or stride is None or len(shape) != len(stride) or _sizes((told.offset,)) is None:
-        return left_out(key, "its description is damaged")
+        return left_out(key, "a damaged description")
     if member is None or member.trouble or member.compressed:
-        return left_out(key, "its values are not in the file")
+        return left_out(key, "values that are not in the file")
     dtype = numpy_type(name).newbyteorder(swap)
     begin = told.offset * dtype.itemsize
     view = View(dtype, member_offset(source, stream, member) + begin, shape, stride)

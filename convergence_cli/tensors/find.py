@@ -249,7 +249,7 @@ def _all_tensors(parts: Sequence[_Part]) -> list[StoredTensor]:
         try:
             tensors += part.tensors()
         except SourceError:
-            tensors.append(left_out(part.key, "their file is damaged, or still being written"))
+            tensors.append(left_out(part.key, "a file that is damaged, or still being written"))
     return tensors
 
 
@@ -265,7 +265,15 @@ def _single(path: Path) -> Dump | None:
     source = Source(path, str(path))
     place = _of_stem(path.stem, 0) or _Place(0)
     if suffix != ".npy":
-        return _archive(source, place, written)
+        dump = _archive(source, place, written)
+        return replace(dump, tensors=partial(_or_weights, dump.tensors))
     # An array without any name around it has that of its file.
     key = path.stem if named(path.stem).kind else f"weight/{path.stem}"
     return Dump(place.step or 0.0, str(path), partial(_array, source, key), place.worker, place.mode, written)
+
+
+def _or_weights(tensors: Callable[[], list[StoredTensor]]) -> list[StoredTensor]:
+    """``tensors`` of a model that the user names: what has no kind in its name is a weight there."""
+    found = tensors()
+    bare = [not named(one.key).kind and "loss" not in one.key.lower() for one in found]
+    return [replace(one, key=f"weight/{one.key}") if is_bare else one for one, is_bare in zip(found, bare, strict=True)]

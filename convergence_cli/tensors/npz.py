@@ -42,11 +42,11 @@ def _tensor(source: Source, key: str, member: Member) -> StoredTensor:
         with open_member(source, member) as stream:
             header = read_header(source, stream)
     except SourceError:
-        return left_out(key, "its header is damaged")
+        return left_out(key, "damaged header or values")
     if header.trouble:
         return left_out(key, header.trouble)
     if header.offset + header.data_bytes != member.size:
-        return left_out(key, "it declares another size than it has")
+        return left_out(key, "a declared size that is not the real one")
     checked: list[bool] = []
     blocks = partial(_blocks, source, member, header, checked)
     return StoredTensor(key, header.name, header.shape, blocks, header.fortran)

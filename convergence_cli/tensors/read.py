@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 MAX_TENSORS = 20_000
 MAX_ROWS = 2_000_000
-NO_KIND = "their names do not tell what they are (name them gradient/fc1.weight, activation/relu1 and so on)"
-TWICE = "another tensor of the same dump has their name"
-_UNREADABLE = "their values cannot be read"
+NO_KIND = "no kind in the name, such as gradient/fc1.weight or activation/relu1 have"
+TWICE = "another tensor of the dump has the same name"
+_UNREADABLE = "values that cannot be read"
 # Modules whose name says that they are the model's activation function, and not which.
 _SOME_FUNCTION = re.compile(r"(?i)(?:.*[._])?(?:act|act_fn|activation|activation_fn|nonlin|nonlinearity)\d*")
 _CONFIG_KEYS = ("activation", "hidden_act", "activation_function", "act_fn", "nonlinearity")

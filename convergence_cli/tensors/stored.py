@@ -58,7 +58,8 @@ def left_out(key: str, trouble: str) -> StoredTensor:
 class Dump:
     """What one worker wrote of one step. ``tensors()`` opens it: declared sizes are checked, values not yet read.
 
-    ``tensors`` raises ``SourceError`` where the file is no dump. ``ordered``: the tensors come in the order in which they were written.
+    ``tensors`` raises ``SourceError`` where the file is no dump. ``ordered``: the tensors come in the order in which
+    they were written.
     """
 
     step: float

@@ -68,11 +68,11 @@ def _trouble(view: View, room: int) -> str:
     if not size:
         return ""
     if view.span * view.dtype.itemsize > room:
-        return "it reaches beyond its storage"
+        return "a view that reaches beyond its storage"
     if size > max(room, _MAX_REPEATED_BYTES):
-        return "it repeats the same values without end"
+        return "a view that repeats the same values without end"
     if min(_bytes_to_read(view), _bytes_to_read(_reversed(view))) > _MAX_READ * max(size, _SPAN_BYTES):
-        return "it lies too scattered in its storage"
+        return "a view too scattered in its storage"
     return ""
 
 

@@ -42,10 +42,10 @@ def survives(open_file: Open, data: bytes) -> int:
                     for block in tensor.blocks():
                         assert block.nbytes <= 4 << 20
                     read += not tensor.trouble
-                except SourceError as error:
-                    assert error.hint
-        except SourceError as error:
-            assert error.hint
+                except SourceError:
+                    continue
+        except SourceError:
+            return read
         return read
 
 

@@ -196,6 +196,12 @@ def test_a_file_that_is_named_is_read(tmp_path: Path, name: str, step: float, ke
     assert (one.folder, told(one), keys(one)) == (path, [(step, "", "")], [[key]])
 
 
+def test_bare_names_in_a_file_that_is_named_are_weights(tmp_path: Path) -> None:
+    path = write(tmp_path / "model.safetensors", {name: np.ones(2) for name in ("temperature", "logits", "loss")})
+    (one,) = find_dumps(path)
+    assert keys(one) == [["logits", "loss", "weight/temperature"]]
+
+
 def test_logs_and_missing_files_hold_no_dumps(tmp_path: Path) -> None:
     (tmp_path / "metrics.csv").write_text("step,loss\n")
     assert find_dumps(tmp_path / "metrics.csv") == []

@@ -64,9 +64,9 @@ def test_one_odd_member_does_not_cost_the_others(tmp_path: Path) -> None:
     assert found == {
         "../../etc/x": "",
         "/abs/y": "",
-        "broken": "its header is damaged",
-        "short": "it declares another size than it has",
-        "long": "it declares another size than it has",
+        "broken": "damaged header or values",
+        "short": "a declared size that is not the real one",
+        "long": "a declared size that is not the real one",
     }
 
 
@@ -99,15 +99,23 @@ def test_a_zip_bomb_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 def test_a_wrong_byte_is_found_by_the_checksum(tmp_path: Path, method: int) -> None:
-    array = np.random.default_rng(0).standard_normal(2000)
+    array = np.random.default_rng(0).standard_normal(20_000)
     path = packed(tmp_path / "a.npz", [("w.npy", npy(array)), ("v.npy", npy(np.ones(4)))], method)
     data = bytearray(path.read_bytes())
-    data[8000] ^= 0x40
+    data[80_000] ^= 0x40
     path.write_bytes(data)
     broken, whole = npz_tensors(source(path))
     with pytest.raises(SourceError, match="damaged"):
         list(broken.blocks())
     assert values(whole).tolist() == [1, 1, 1, 1]
+
+
+def test_a_wrong_byte_in_a_short_array_is_found_on_opening(tmp_path: Path) -> None:
+    path = packed(tmp_path / "a.npz", [("w.npy", npy(np.ones(20)))], zipfile.ZIP_STORED)
+    data = bytearray(path.read_bytes())
+    data[200] ^= 0x40
+    path.write_bytes(data)
+    assert "damaged" in npz_tensors(source(path))[0].trouble
 
 
 def test_a_member_that_declares_more_than_it_holds_is_refused_at_its_end(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def test_what_cannot_be_read_is_noted_once_with_its_count(tmp_path: Path) -> Non
     assert len(notes) == 2
     first = tmp_path / "tensors" / "step_1.npz"
     assert f"left out 6 tensors: complex numbers are not read; the first is gradient/z in {first}" in notes
-    assert any(note.startswith("left out 3 tensors: their names do not tell") for note in notes)
+    assert any(note.startswith("left out 3 tensors: no kind in the name") for note in notes)
 
 
 def test_a_damaged_tensor_costs_only_itself(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_of_two_spellings_of_one_tensor_the_first_is_read(tmp_path: Path) -> Non
     saved(tmp_path, 1, **{"weight__fc.weight": np.ones(3), "fc.weight": np.zeros(3)})
     stats = read_run(tmp_path)
     assert row(stats, "weight", "fc.weight").mean == 1
-    assert "has their name" in stats.notes[0]
+    assert "has the same name" in stats.notes[0]
 
 
 def test_the_config_names_the_function_of_a_module_called_activation(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def weight_update_ratio(sagemaker_updates: UpdateRatios) -> Iterator[Finding]:
     for one in (*large, *small):
         side, bound = ("large", LARGE_THRESHOLD) if one.value > LARGE_THRESHOLD else ("small", SMALL_THRESHOLD)
         yield finding(
-            f"{one.title}: it changed by {one.value:.3g} of itself up to step {one.step:g}, "
+            f"{one.title}: its change up to step {one.step:g} is {one.value:.3g} times its norm, "
             f"{'above' if side == 'large' else 'below'} {bound:g}.",
             severity="warning",
             confidence=CONFIDENCE,
@@ -197,8 +197,9 @@ def unchanged_tensor(sagemaker_unchanged: tuple[Reading, ...]) -> Iterator[Findi
         over num_steps = 3 dumps, which need not follow each other.
 
     Known false alarms
-        A batch that is dumped to compare steps, frozen layers, and a rate that has decayed to zero. Use
-        unchanged-tensor (TE104) and frozen-parameters (WT103).
+        A batch that is dumped to compare steps, frozen layers, and a rate that has decayed to zero. Gradients
+        whose values are all below atol count as unchanged, whatever they do. Use unchanged-tensor (TE104) and
+        frozen-parameters (WT103).
 
     References
         Amazon SageMaker developer guide, Debugger built-in rules: UnchangedTensor.

@@ -43,7 +43,7 @@ class Unattached:
             self.sets.remove(one)
             run = run.noting(*one.notes)
             try:
-                found = read_dumps(one.dumps, run.config)
+                found = read_dumps(one.dumps, run.config).noting(*one.notes)
             except SourceError as error:
                 run = run.noting(error.message)
         if found is None:
@@ -61,7 +61,7 @@ class Unattached:
             folder = one.folder if one.folder.is_dir() else one.folder.parent
             config, notes = read_config(folder, one.folder)
             try:
-                stats = read_dumps(one.dumps, config)
+                stats = read_dumps(one.dumps, config).noting(*one.notes)
             except SourceError as error:
                 yield error
                 continue

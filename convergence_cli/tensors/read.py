@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MAX_TENSORS = 20_000
 MAX_ROWS = 2_000_000
-NO_KIND = "no kind in the name, such as gradient/fc1.weight or activation/relu1 have"
+NO_KIND = "no kind in the name (gradient/fc1.weight has one)"
 TWICE = "another tensor of the dump has the same name"
 _UNREADABLE = "values that cannot be read"
 # Modules whose name says that they are the model's activation function, and not which.

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from convergence_cli.errors import SourceError
     from convergence_cli.readers._guard import Source
 
-# The format allows 100 MB, which no 20,000 tensors need; parsed it takes ten times that.
-MAX_HEADER_BYTES = 16 << 20
+# The format allows 100 MB, which no 20,000 tensors need; parsed it takes thirty times that.
+MAX_HEADER_BYTES = 4 << 20
 _DTYPES = {
     **{"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"},
     **{"F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2", "BOOL": "bool"},

@@ -148,7 +148,7 @@ def test_no_readable_dump_is_an_error_that_says_why(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="still being written"):
         read_run(tmp_path)
     saved(tmp_path, 1, arr_0=np.ones(3))
-    with pytest.raises(SourceError, match="names do not tell what they are"):
+    with pytest.raises(SourceError, match="no kind in the name"):
         read_run(tmp_path)
     with pytest.raises(SourceError, match="No tensor was read from 0 dumps"):
         read_dumps([])

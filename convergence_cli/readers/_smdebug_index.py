@@ -43,9 +43,12 @@ class Record:
         message = self.message
         if message.dtype in ("", "complex64", "complex128", "bfloat16"):
             return None
-        with self.source.open_raw() as handle:
-            handle.seek(self.offset)
-            data = handle.read(message.length)
+        try:
+            with self.source.open_raw() as handle:
+                handle.seek(self.offset)
+                data = handle.read(message.length)
+        except OSError:
+            return None
         if len(data) != message.length:
             return None
         with np.errstate(all="ignore"):

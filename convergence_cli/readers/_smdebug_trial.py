@@ -119,6 +119,9 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 def _files(folder: Path, troubles: Troubles) -> Iterator[Path]:
     """Regular files in the sub-folders of ``folder``, in a stable order, no link followed."""
+    if folder.is_symlink():
+        troubles.add("is a link, which is not followed", folder)
+        return
     count = 0
     for child in _entries(folder, troubles):
         if not child.is_dir(follow_symlinks=False):

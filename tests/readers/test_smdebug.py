@@ -251,6 +251,16 @@ def test_links_and_pipes_in_place_of_files_are_left_alone(trial: TrialWriter, tm
     assert points(read(trial.root), f"train/{LOSS}") == [(1, 2.0)]
 
 
+@pytest.mark.parametrize("part", ["index", "events"])
+def test_a_linked_part_is_not_followed(trial: TrialWriter, tmp_path: Path, part: str) -> None:
+    trial.save(0, [loss(1.0)])
+    (trial.root / part).rename(tmp_path / "elsewhere")
+    (trial.root / part).symlink_to(tmp_path / "elsewhere")
+    run = read(trial.root)
+    assert len(run.curves) == (part == "index")
+    assert any("is a link" in note for note in run.notes)
+
+
 def test_an_unfinished_trial_says_so(tmp_path: Path) -> None:
     writer = TrialWriter(tmp_path / "t")
     writer.manifest()

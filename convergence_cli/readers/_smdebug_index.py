@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from convergence_cli.errors import SourceError
-from convergence_cli.printable import counted, printable
+from convergence_cli.printable import counted
 from convergence_cli.readers._guard import Source, parse_json
 from convergence_cli.readers._smdebug_record import MODE_NAMES, Message, checksum_fits, parse_record
 from convergence_cli.readers._smdebug_trial import MAX_INDEX_BYTES, Saved, Trial, Troubles
@@ -75,8 +75,9 @@ def open_saved(trial: Trial, saved: Saved) -> Opened:
             read = Source(saved.index, str(saved.index), follow_links=False)
             content = parse_json(read, read.read_all(MAX_INDEX_BYTES))
             index = content if isinstance(content, dict) else {}
-        except SourceError as error:
-            troubles.add(f"the index is not read: {printable(error.message)}", saved.index)
+        except SourceError:
+            # Its event file is walked, which is told below.
+            index = {}
     meta = index.get("meta")
     meta = meta if isinstance(meta, dict) else {}
     mode = meta.get("mode")
@@ -93,10 +94,12 @@ def open_saved(trial: Trial, saved: Saved) -> Opened:
             places = _indexed(handle, source.size, index.get("tensor_payload"))
             if places is None:
                 if saved.index is not None:
-                    troubles.add("the index does not fit its event file, which is read record by record", saved.index)
+                    troubles.add(
+                        "is damaged or does not fit its event file, which is read record by record", saved.index
+                    )
                 places = _walked(handle, source.size, path, troubles)
     except SourceError as error:
-        troubles.add(f"is not read: {printable(error.message)}", path)
+        troubles.add("is not read", path, error.message)
         return Opened(saved, mode, None, (), shapes)
     return Opened(saved, mode, source, places, shapes)
 
@@ -154,7 +157,7 @@ def _walked(handle: IO[bytes], size: int, path: Path, troubles: Troubles) -> tup
         handle.seek(pos)
         payload = record_length(handle.read(HEADER_BYTES))
         if payload is None or pos + payload + OVERHEAD_BYTES > size:
-            troubles.add(f"{size - pos:,} bytes at its end are damaged or incomplete and were left out", path)
+            troubles.add("its end is damaged or incomplete and was left out", path, f"{size - pos:,} bytes")
             break
         if len(places) >= MAX_RECORDS:
             troubles.add(f"only its first {counted(MAX_RECORDS, 'record')} are read", path)
@@ -194,15 +197,15 @@ def records(trial: Trial, opened: Opened, *, largest: int | None = None) -> Iter
                     message = _message(handle, start, length - OVERHEAD_BYTES)
                 except (ValueError, struct.error) as error:
                     reason = str(error) if isinstance(error, ValueError) else "it is cut off"
-                    trial.troubles.add(f"a record was left out: {printable(reason)}", opened.source.path)
+                    trial.troubles.add("a damaged record was left out", opened.source.path, reason)
                     continue
                 if opened.mode is None and message.mode is not None:
                     mode = message.mode
                 yield Record(message, mode or "", opened.source, start + HEADER_BYTES + message.start)
     except SourceError as error:
-        trial.troubles.add(f"is not read: {printable(error.message)}", opened.source.path)
+        trial.troubles.add("is not read", opened.source.path, error.message)
     except OSError as error:
-        trial.troubles.add(f"is not read: {error.strerror or error}", opened.source.path)
+        trial.troubles.add("is not read", opened.source.path, error.strerror or str(error))
 
 
 def _message(handle: IO[bytes], start: int, size: int) -> Message:

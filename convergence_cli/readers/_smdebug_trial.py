@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from convergence_cli.errors import SourceError
-from convergence_cli.printable import printable
+from convergence_cli.printable import counted, printable
 from convergence_cli.readers._guard import Source, parse_json
 
 # What a trial is made of; ``tensorboard`` holds copies of it.
@@ -42,19 +42,20 @@ class Collected:
 class Troubles:
     """What could not be read, gathered so that a thousand damaged records make one note."""
 
-    first: dict[str, str] = field(default_factory=dict)
+    first: dict[str, tuple[str, str]] = field(default_factory=dict)
     times: Counter[str] = field(default_factory=Counter)
 
-    def add(self, reason: str, where: object) -> None:
-        """Note that ``reason`` held at ``where``."""
-        self.first.setdefault(reason, printable(where))
+    def add(self, reason: str, where: object, detail: str = "") -> None:
+        """Note that ``reason`` held at ``where``; the ``detail`` of the first is told."""
+        self.first.setdefault(reason, (printable(where), f" ({printable(detail)})" if detail else ""))
         self.times[reason] += 1
 
     def notes(self) -> list[str]:
         """One sentence a reason."""
         return [
-            f"{where}: {reason}" + (f" ({self.times[reason] - 1:,} more like it)" if self.times[reason] > 1 else "")
-            for reason, where in self.first.items()
+            f"{where}: {reason}{detail}"
+            + (f"; {counted(self.times[reason] - 1, 'other place')} like it" if self.times[reason] > 1 else "")
+            for reason, (where, detail) in self.first.items()
         ]
 
 
@@ -142,7 +143,7 @@ def _entries(folder: Path, troubles: Troubles) -> list[os.DirEntry[str]]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        troubles.add(f"cannot be opened: {error.strerror or error}", folder)
+        troubles.add("cannot be opened", folder, error.strerror or str(error))
         return []
 
 
@@ -156,7 +157,7 @@ def _collections(root: Path, troubles: Troubles) -> dict[str, Collected]:
             source = Source(path, str(path), follow_links=False)
             content = parse_json(source, source.read_all(MAX_INDEX_BYTES))
         except SourceError as error:
-            troubles.add(f"the manifest of collections is not read: {error.message}", path)
+            troubles.add("the manifest of collections is not read", path, _reason(error, path))
             continue
         collections = content.get("collections") if isinstance(content, dict) else None
         for name, one in collections.items() if isinstance(collections, dict) else ():
@@ -166,6 +167,10 @@ def _collections(root: Path, troubles: Troubles) -> dict[str, Collected]:
     if not manifests:
         troubles.add("there is no manifest of collections; kinds are read from the names of tensors", root)
     return {name: Collected(frozenset(members), patterns[name]) for name, members in names.items()}
+
+
+def _reason(error: SourceError, path: Path) -> str:
+    return error.message.removeprefix(printable(path)).strip().rstrip(".")
 
 
 def _texts(value: Any) -> tuple[str, ...]:

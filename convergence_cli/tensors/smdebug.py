@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 
 from convergence_cli.errors import SourceError
-from convergence_cli.printable import printable
 from convergence_cli.readers._smdebug_index import Opened, Record, open_saved, records
 from convergence_cli.readers._smdebug_names import Contents, contents, reduction
-from convergence_cli.readers._smdebug_trial import Trial, open_trial
+from convergence_cli.readers._smdebug_trial import Trial, Troubles, open_trial
 from convergence_cli.tensor_stats import TensorRow, TensorStats, stats_of
 from convergence_cli.tensors.names import Named, named, without_shared_prefix
 from convergence_cli.tensors.raw import numpy_type, opened_at, value_blocks
@@ -83,12 +82,14 @@ def read_trial(root: Path, config: Mapping[str, Any]) -> TensorStats | None:
 
 def _surveyed(trial: Trial, known: Contents) -> _Surveyed:
     survey = _Surveyed()
+    # What is damaged is told by the reader of the series, and when the tensors are read.
+    quiet = replace(trial, troubles=Troubles())
     for saved in trial.saved:
         opened = open_saved(trial, saved)
         worker = saved.worker if len(trial.workers) > 1 else ""
         mode, time, large = opened.mode, float("nan"), any(length > _SMALL_BYTES for _, length in opened.places)
         raw = False
-        for order, record in enumerate(records(trial, opened, largest=_SMALL_BYTES)):
+        for order, record in enumerate(records(quiet, opened, largest=_SMALL_BYTES)):
             name = record.message.name
             time = record.message.time if math.isnan(time) else time
             mode = record.mode if mode is None else mode
@@ -138,9 +139,7 @@ def _tensors(trial: Trial, opened: Opened, known: Contents) -> list[StoredTensor
             continue
         key = _key(record.message.name, known)
         if key in found:
-            trial.troubles.add(
-                f"{printable(key)} is saved twice in one step: the later one is read", opened.saved.events
-            )
+            trial.troubles.add("a tensor is saved twice in one step: the later is read", opened.saved.events, key)
         found[key] = _stored(key, record)
     return list(found.values())
 

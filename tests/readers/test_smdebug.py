@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 from smdebug_writer import TrialWriter, event, frame
 
 from convergence_cli.errors import SourceError
-from convergence_cli.pipeline import read_run
+from convergence_cli.pipeline import analyze_paths, read_run
 from convergence_cli.readers import smdebug
 from convergence_cli.readers._guard import ReadOptions, Source
 from convergence_cli.readers._smdebug_index import open_saved, records
 from convergence_cli.readers._smdebug_trial import open_trial
 from convergence_cli.readers.discover import discover
+from convergence_cli.settings import Settings
 from convergence_cli.tensors.smdebug import read_trial
 
 if TYPE_CHECKING:
@@ -174,6 +175,16 @@ def test_an_event_file_with_real_checksums_is_read_and_a_wrong_one_is_left_out(t
     assert any("checksum is wrong" in note for note in run.notes)
 
 
+def test_what_is_damaged_is_told_once(trial: TrialWriter) -> None:
+    trial.checksum = True
+    events, _ = trial.save(0, [loss(1.0), ("Net_fc1.weight", np.eye(3)), ("scalar/a", np.array([5.0]))])
+    data = bytearray(events.read_bytes())
+    data[-30] ^= 1
+    events.write_bytes(data)
+    report = analyze_paths([str(trial.root)], Settings()).runs[0]
+    assert len([note for note in report.notes if "damaged" in note]) == 1
+
+
 def damaged(index: Path, **changes: Any) -> None:
     content = json.loads(index.read_text())
     for item in content["tensor_payload"]:
@@ -195,7 +206,7 @@ def test_an_index_that_lies_is_not_believed(trial: TrialWriter, changes: dict[st
         damaged(index, **changes)
     run = read(trial.root)
     assert points(run, f"train/{LOSS}") == [(0, 1.0), (1, 2.0)]
-    assert any("the index does not fit" in note and "1 more" in note for note in run.notes)
+    assert any("does not fit" in note and "1 other place" in note for note in run.notes)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", "[" * 100_000, "\xff", '{"meta": 3, "tensor_payload": {}}', "null"])

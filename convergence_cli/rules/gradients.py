@@ -6,7 +6,7 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from convergence_cli.rules._registry import finding, rule
-from convergence_cli.rules._standing import MOST_LAYERS, is_failing, others, severity_in, unnamed
+from convergence_cli.rules._standing import MOST_LAYERS, others, severity_in, unnamed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,14 +16,17 @@ if TYPE_CHECKING:
 
 FADED = 1e-3
 FADED_UNORDERED = 1e-4
-FADED_IN_A_GOOD_RUN = 1e-6
 FALLS_WITH_DEPTH = 0.7
 SHARE_OF_DUMPS = 0.5
 GROWTH = 10.0
 GROWTH_ALONE = 100.0
-TO_WEIGHT = 100.0
-BACKWARD = 1e3
-STARVED = 0.01
+TO_WEIGHT = 20.0
+BACKWARD = 70.0
+BACKWARD_DEEP = 20.0
+DEEP = 6
+RISES_WITH_DEPTH = -0.7
+STARVED = 0.2
+LOSS_STAYS = 1.1
 
 
 @rule("GR101", "vanishing-gradient", severity="error", since="0.1")
@@ -42,7 +45,7 @@ def vanishing_gradient(gradients: Gradients, verdict: Verdict) -> Iterator[Findi
         the levels fall towards the input (rank correlation with depth at least 0.7; where the order of layers
         is not known, below 1/10,000 instead). At least 3 layers. Never by an absolute size: 1e-7 is healthy in
         a large model and far too much in a small one. Error in a run that is stuck, diverges or logs no loss,
-        warning while that is open; in a converging run only below 1e-6, as a note.
+        warning while that is open, note in a converging run.
 
     Known false alarms
         Query and key weights of attention at small initialization have small gradients at first: they do not
@@ -59,7 +62,7 @@ def vanishing_gradient(gradients: Gradients, verdict: Verdict) -> Iterator[Findi
         if one.ratio < limit and one.share >= SHARE_OF_DUMPS and (not ordered or one.trend >= FALLS_WITH_DEPTH):
             found.append(one)
     worst = min(found, key=lambda one: one.ratio, default=None)
-    if worst is None or (verdict.label == "converging" and worst.ratio >= FADED_IN_A_GOOD_RUN):
+    if worst is None:
         return
     low, high = worst.lowest.series, worst.highest.series
     yield finding(
@@ -99,8 +102,9 @@ def exploding_gradient(gradients: Gradients, verdict: Verdict) -> Iterator[Findi
 
     How it decides
         Not finite in the last dump; or at least 10 times its early level in both of the last two dumps of a
-        diverging run (100 times where no verdict is given); or, from the first dumps on, 100 times as large as
-        the weights, or 1,000 times larger in the first layer than in the last. Silent in a converging run.
+        diverging run (100 times where no verdict is given); or, from the first dumps on, 20 times as large as the
+        weights, or rising towards the input to 70 times the last layer's level (20 times over 6 layers and
+        more). In a converging run only the last two count, as a note.
 
     Known false alarms
         A float16 run whose very last dump fell on a step that the loss scaler skipped.
@@ -109,8 +113,6 @@ def exploding_gradient(gradients: Gradients, verdict: Verdict) -> Iterator[Findi
         Pascanu, Mikolov and Bengio 2013; AUTOTRAINER (Zhang et al., ICSE 2021: ratio 70); Philipp, Song and
         Carbonell 2017, "The exploding gradient problem demystified".
     """
-    if verdict.label == "converging":
-        return
     broken = [one for one in gradients.layers if one.nonfinite[-1] > 0]
     if broken:
         worst = min(broken, key=lambda one: one.first_nonfinite_step or 0.0)
@@ -140,6 +142,8 @@ def exploding_gradient(gradients: Gradients, verdict: Verdict) -> Iterator[Findi
 
 def _grown(gradients: Gradients, verdict: Verdict) -> Iterator[Finding]:
     limit = GROWTH if verdict.label == "diverging" else GROWTH_ALONE
+    if verdict.label == "converging":
+        limit = float("inf")
     grown = [one for one in gradients.layers if one.growth >= limit and one.lasting >= limit * one.early]
     grown = [one for one in grown if len(one.step) >= 4]
     grown.sort(key=lambda one: -one.growth)
@@ -164,15 +168,17 @@ def _grown(gradients: Gradients, verdict: Verdict) -> Iterator[Finding]:
         return
     large = [one for one in gradients.layers if one.to_weights >= TO_WEIGHT]
     ratio = gradients.backward_growth
-    if not large and not ratio >= BACKWARD:
+    limit = BACKWARD_DEEP if gradients.depth >= DEEP else BACKWARD
+    backwards = ratio >= limit and gradients.trend <= RISES_WITH_DEPTH
+    if not large and not backwards:
         return
     one = max(large, key=lambda layer: layer.to_weights, default=gradients.layers[0])
     times = f"{one.to_weights:.3g} times its weights" if large else ""
-    backward = f"{ratio:.3g} times that of the last layer" if ratio >= BACKWARD else ""
+    backward = f"{ratio:.3g} times that of the last layer" if backwards else ""
     yield finding(
         f"From the first dumps on the gradient of {one.series.layer} is "
         f"{' and '.join(filter(None, (times, backward)))} (root mean square {one.early:.3g}){others(len(large) - 1)}.",
-        severity="error" if is_failing(verdict) else "warning",
+        severity=severity_in(verdict),
         confidence=0.75,
         evidence={
             "side": "from-start",
@@ -180,7 +186,7 @@ def _grown(gradients: Gradients, verdict: Verdict) -> Iterator[Finding]:
             "to_weights": one.to_weights,
             "threshold_to_weights": TO_WEIGHT,
             "first_over_last_layer": ratio if isfinite(ratio) else None,
-            "threshold_first_over_last": BACKWARD,
+            "threshold_first_over_last": limit,
         },
         series=one.series.title,
         layer=one.series.layer,
@@ -200,8 +206,9 @@ def gradient_starvation(gradients: Gradients, verdict: Verdict) -> Iterator[Find
         them back, and the run goes on without them.
 
     How it decides
-        In every dump after the spike (at least 2) the norm is below a hundredth of its median before, and the
-        loss has not come back to its level. Error in a run that fails, else warning; silent in one that converges.
+        In every dump after the spike (at least 2) the norm is below a fifth of its median before, and the loss
+        has stayed a tenth above its level, where gradients should be larger. Error in a run that fails, else
+        warning; silent in one that converges.
 
     Known false alarms
         None known.
@@ -212,7 +219,7 @@ def gradient_starvation(gradients: Gradients, verdict: Verdict) -> Iterator[Find
     if verdict.label == "converging":
         return
     starved = [one for one in gradients.starved if one.after < STARVED * one.before]
-    starved = [one for one in starved if one.loss_after > one.loss_before]
+    starved = [one for one in starved if one.loss_after > LOSS_STAYS * one.loss_before]
     for number, one in enumerate(starved[:MOST_LAYERS]):
         series = one.layer.series
         yield finding(
@@ -229,6 +236,7 @@ def gradient_starvation(gradients: Gradients, verdict: Verdict) -> Iterator[Find
                 "threshold_ratio": STARVED,
                 "loss_before": one.loss_before,
                 "loss_after": one.loss_after,
+                "threshold_loss": LOSS_STAYS,
                 "dumps_after": one.dumps_after,
             },
             series=series.title,

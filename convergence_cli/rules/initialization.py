@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 TWIN_SHARE = 0.9
 SMALL_GAIN = 0.05
-SMALL_IN_A_GOOD_RUN = 0.01
 LARGE_GAIN = 4.2
-LARGE_IN_A_GOOD_RUN = 20.0
 
 
 @rule("IN101", "symmetric-initialization", severity="error", since="0.1")
@@ -34,8 +32,8 @@ def symmetric_initialization(initialization: Initialization, verdict: Verdict) -
 
     How it decides
         At least 90 % of the units are copies. A last layer, or an adapter, of zeros is silent, since it learns
-        from the second step on; zeros elsewhere count only where the copies are still there at the last dump.
-        A note in a run that converges.
+        from the second step on; zeros elsewhere count where the copies are still there at the last dump, or
+        where they leave most other layers without gradient. A note in a run that converges.
 
     Known false alarms
         Weights tied on purpose, group by group.
@@ -45,8 +43,6 @@ def symmetric_initialization(initialization: Initialization, verdict: Verdict) -
         (Ben Braiek and Khomh 2023), weight variance of zero; SageMaker Debugger, PoorWeightInitialization.
     """
     found = [one for one in initialization.layers if one.twin >= TWIN_SHARE and not _is_meant(one, initialization)]
-    if verdict.label == "converging":
-        found = [one for one in found if one.twin_end >= TWIN_SHARE or one.std == 0]
     found.sort(key=lambda one: -(one.twin_end if isfinite(one.twin_end) else 1.0))
     for number, one in enumerate(found[:MOST_LAYERS]):
         value = f"all are {one.rms:.3g}" if one.std == 0 else f"{100 * one.twin:.0f} % are copies of another"
@@ -73,7 +69,7 @@ def symmetric_initialization(initialization: Initialization, verdict: Verdict) -
 def _is_meant(one: Born, initialization: Initialization) -> bool:
     """Zeros that learn: a last layer, or one whose units have parted since."""
     if one.is_zero:
-        return one.is_last or not initialization.dumps or not one.twin_end >= TWIN_SHARE
+        return one.is_last or not (one.silences or one.twin_end >= TWIN_SHARE)
     return one.pruned >= one.twin
 
 
@@ -89,8 +85,8 @@ def initialization_too_small(initialization: Initialization, verdict: Verdict) -
 
     How it decides
         A gain below 0.05; LeCun's is 1, He's 1.41, PyTorch's default 0.58, that of a transformer (0.02) 0.1 to
-        0.7. The last layer, which is often meant to start small, and zeros, are left out. Silent in a
-        converging run but for a gain below 0.01 (a note).
+        0.7. The last layer, which is often meant to start small, and zeros, are left out. A note in a
+        run that converges.
 
     Known false alarms
         Scaled-down branches of very deep residual networks (Fixup).
@@ -99,9 +95,8 @@ def initialization_too_small(initialization: Initialization, verdict: Verdict) -
         LeCun et al. 1998, "Efficient BackProp"; Glorot and Bengio 2010; He et al. 2015, equation 10;
         TheDeepChecker (Ben Braiek and Khomh 2023), F-test against these.
     """
-    limit = SMALL_IN_A_GOOD_RUN if verdict.label == "converging" else SMALL_GAIN
-    found = [one for one in initialization.layers if 0 < one.gain < limit and not one.is_last]
-    yield from _of_wrong_scale(sorted(found, key=lambda one: one.gain), verdict, limit, "small")
+    found = [one for one in initialization.layers if 0 < one.gain < SMALL_GAIN and not one.is_last]
+    yield from _of_wrong_scale(sorted(found, key=lambda one: one.gain), verdict, SMALL_GAIN, "small")
 
 
 @rule("IN103", "initialization-too-large", severity="error", since="0.1")
@@ -115,18 +110,17 @@ def initialization_too_large(initialization: Initialization, verdict: Verdict) -
         A gain far above 1 multiplies signals layer by layer: units saturate, first losses and gradients are huge.
 
     How it decides
-        A gain above 4.2, three times He's. Silent in a converging run but for a gain above 20 (a note).
+        A gain above 4.2, three times He's. A note in a run that converges.
 
     Known false alarms
-        Layers before a normalisation: their scale does not matter while the loss falls (silent then).
+        Layers before a normalisation: their scale does not matter while the loss falls (a note then).
 
     References
         Glorot and Bengio 2010; He et al. 2015, equation 10; TheDeepChecker (Ben Braiek and Khomh 2023);
         SageMaker Debugger, PoorWeightInitialization.
     """
-    limit = LARGE_IN_A_GOOD_RUN if verdict.label == "converging" else LARGE_GAIN
-    found = [one for one in initialization.layers if one.gain > limit]
-    yield from _of_wrong_scale(sorted(found, key=lambda one: -one.gain), verdict, limit, "large")
+    found = [one for one in initialization.layers if one.gain > LARGE_GAIN]
+    yield from _of_wrong_scale(sorted(found, key=lambda one: -one.gain), verdict, LARGE_GAIN, "large")
 
 
 def _of_wrong_scale(found: list[Born], verdict: Verdict, limit: float, side: str) -> Iterator[Finding]:

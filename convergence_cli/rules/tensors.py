@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from convergence_cli.rules._registry import finding, rule
@@ -14,11 +15,13 @@ if TYPE_CHECKING:
     from convergence_cli.features.tensors.weights import Weights
     from convergence_cli.model import Finding, Verdict
 
+_KINDS = ("input", "weight", "activation", "output", "gradient", "update")
 GROWTH = 1e3
 SHARE_OF_LIMIT = 0.5
 LASTING_DUMPS = 2
 LASTING_SHARE = 1 / 3
 UNCHANGED_DUMPS = 3
+UNCHANGED_SHARE = 0.5
 
 
 @rule("TE101", "exploding-tensor", severity="error", since="0.1")
@@ -35,7 +38,7 @@ def exploding_tensor(tensors: Tensors, verdict: Verdict) -> Iterator[Finding]:
     How it decides
         Not finite to the last dump, or NaN in an input at any dump: error; the tensor where it began is named.
         Finite: the largest magnitude at least 1,000 times its early level, or above half of what its number
-        format holds, and larger at each of the last three dumps, in a run that does not converge. Negative
+        format holds, and larger at each of the last three dumps (a note in a run that converges). Negative
         infinities alone are masks. Gradients that overflow for single steps belong to mixed precision.
 
     Known false alarms
@@ -47,8 +50,6 @@ def exploding_tensor(tensors: Tensors, verdict: Verdict) -> Iterator[Finding]:
     broken = [one for one in tensors.nonfinite if _counts(one, verdict)]
     if broken:
         yield _not_finite(broken, verdict)
-        return
-    if verdict.label == "converging":
         return
     grown = [one for one in tensors.growing if one.rising and one.series.kind not in {"gradient", "update"}]
     grown = [one for one in grown if one.end >= GROWTH * one.early or one.end >= SHARE_OF_LIMIT * one.limit]
@@ -131,6 +132,8 @@ def all_zero_tensor(tensors: Tensors, verdict: Verdict) -> Iterator[Finding]:
         SageMaker Debugger, rule AllZero; DeepDiagnosis (Wardat et al. 2022).
     """
     found = [one for one in tensors.zero if _lasts(one, tensors.dumps)]
+    # What comes in first makes the rest zero.
+    found.sort(key=lambda one: _KINDS.index(one.series.kind))
     for number, one in enumerate(found[:MOST_LAYERS]):
         yield _lasting(
             one,
@@ -154,8 +157,9 @@ def unchanged_tensor(tensors: Tensors, verdict: Verdict, weights: Weights | None
         depend on the input, or a gradient that is the same for other data, comes from a broken graph.
 
     How it decides
-        The same in the last 3 dumps at least. Weights without a gradient are frozen, which
-        frozen-parameters reports. A note in a run that converges.
+        The same in the last 3 dumps at least, and in half of all. Weights without a gradient are frozen, which
+        frozen-parameters reports, and where all stop together the schedule has ended. A note in a run that
+        converges.
 
     Known false alarms
         Layers left out of the optimizer on purpose, whose gradient is computed all the same (a note, unless
@@ -164,21 +168,25 @@ def unchanged_tensor(tensors: Tensors, verdict: Verdict, weights: Weights | None
     References
         SageMaker Debugger, rule UnchangedTensor (3 steps); TrainCheck (Jiang et al. 2025).
     """
-    flowing = {} if weights is None else {one.series.name: one.gradient for one in weights.still}
     known = weights is not None and weights.gradients_dumped
     found = [
         one
         for one in tensors.unchanged
         if one.dumps >= UNCHANGED_DUMPS
-        and not (one.series.kind == "weight" and known and not flowing.get(one.series.name, 0.0) > 0)
+        and one.dumps >= UNCHANGED_SHARE * one.of
+        and not (one.series.kind == "weight" and known and not one.gradient > 0)
     ]
+    # A schedule that has come down to zero stops all weights at once.
+    stopped = sum(one.series.kind == "weight" and one.dumps < one.of for one in found)
+    if weights is not None and stopped == sum(one.is_matrix for one in weights.series):
+        found = [one for one in found if one.series.kind != "weight"]
     for number, one in enumerate(found[:MOST_LAYERS]):
         yield _lasting(
             one,
             f"{one.series.title} is the same in the last {one.dumps} of {one.of} dumps, from step {one.since:g} to "
             f"{one.series.step[-1]:g}{unnamed(len(found), number, 'tensor')}.",
             verdict,
-            {"gradient": flowing.get(one.series.name), "threshold_dumps": UNCHANGED_DUMPS},
+            {"gradient": one.gradient if isfinite(one.gradient) else None, "threshold_dumps": UNCHANGED_DUMPS},
         )
 
 
@@ -202,8 +210,6 @@ def tensor_variance(tensors: Tensors, verdict: Verdict) -> Iterator[Finding]:
     References
         SageMaker Debugger, rule TensorVariance; TheDeepChecker (Ben Braiek and Khomh 2023), constant outputs.
     """
-    if verdict.label == "converging":
-        return
     found = [one for one in tensors.constant if _lasts(one, tensors.dumps)]
     for number, one in enumerate(found[:MOST_LAYERS]):
         yield _lasting(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _ORDER = ("input", "label", "activation", "output", "gradient", "update", "weight")
 _LARGEST = {"float16": 65504.0, "bfloat16": 3.39e38, "float32": 3.4e38, "float64": 1.8e308}
 MIN_SAMPLES = 8
+MIN_UNCHANGED = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,13 +52,17 @@ class Growing:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lasting:
-    """A tensor of which something holds at the last ``dumps`` dumps, since ``since``; ``of`` dumps in all."""
+    """A tensor of which something holds at the last ``dumps`` dumps, since ``since``; ``of`` dumps in all.
+
+    ``gradient``: of a weight, the largest gradient norm in these dumps, NaN where no gradient of it is dumped.
+    """
 
     series: Series
     dumps: int
     of: int
     since: float
     share: float
+    gradient: float = float("nan")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -177,4 +182,10 @@ def _unchanged(series: Series, others: tuple[Series, ...]) -> Lasting | None:
             return None
         same = same & spread & ~np.logical_and.reduce(inputs)
     found = _lasting(series, np.concatenate([same[:1], same]), 1.0)
-    return found if found is not None and found.dumps >= 3 else None
+    if found is None or found.dumps < MIN_UNCHANGED:
+        return None
+    gradient = next((one for one in others if one.kind == "gradient" and one.name == series.name), None)
+    if series.kind != "weight" or gradient is None:
+        return found
+    norm = gradient.number("l2")[gradient.step >= found.since]
+    return replace(found, gradient=float(np.nanmax(norm)) if np.isfinite(norm).any() else float("nan"))

@@ -100,11 +100,17 @@ class Starved:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Gradients:
-    """The gradients of all layers, in the order of the dump; ``profiles`` by depth where there are layers enough."""
+    """The gradients of all layers, in the order of the dump; ``profiles`` by depth where there are layers enough.
+
+    ``backward_growth`` is the level of the first of ``depth`` layers over that of the last, ``trend`` the rank
+    correlation of level and depth; NaN where the order of the layers is not known.
+    """
 
     layers: tuple[LayerGradient, ...]
     profiles: tuple[Profile, ...]
     backward_growth: float
+    trend: float
+    depth: int
     starved: tuple[Starved, ...]
     dumps: int
 
@@ -132,6 +138,8 @@ def gradients_of(stats: TensorStats, evidence: Evidence) -> Gradients | Missing:
         layers=matrices,
         profiles=tuple(one for one in profiles if one is not None),
         backward_growth=_backward_growth(deep) if stats.trusted_order else float("nan"),
+        trend=_trend(deep) if stats.trusted_order else float("nan"),
+        depth=len(deep),
         starved=_starved(matrices, evidence),
         dumps=len(np.unique(np.concatenate([one.step for one in matrices]))),
     )
@@ -201,12 +209,16 @@ def _profile(layers: list[LayerGradient], ordered: bool, of: str) -> Profile | N
         low=float(level[lowest]),
         high=float(level[highest]),
         ratio=float(level[lowest] / level[highest]),
-        trend=spearman(np.arange(len(level), dtype=np.float64), level) if ordered else float("nan"),
+        trend=_trend(layers) if ordered else float("nan"),
         depth=len(layers),
         faded=int((level < FADED * level[highest]).sum()),
         share=float(np.mean(below)) if below else 0.0,
         of=of,
     )
+
+
+def _trend(layers: list[LayerGradient]) -> float:
+    return spearman(np.arange(len(layers), dtype=np.float64), np.array([_level(one) for one in layers]))
 
 
 def _at(layer: LayerGradient, step: float) -> float:
@@ -215,7 +227,6 @@ def _at(layer: LayerGradient, step: float) -> float:
 
 
 def _backward_growth(layers: list[LayerGradient]) -> float:
-    """The level of the first layer over that of the last."""
     if len(layers) < MIN_DEPTH:
         return float("nan")
     return _level(layers[0]) / _level(layers[-1])

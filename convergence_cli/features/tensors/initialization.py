@@ -26,7 +26,8 @@ class Born:
 
     ``gain`` is its root mean square times the square root of its fan-in (see ``fans.gain_of``). ``twin`` is the
     share of its units that are copies of another, ``twin_end`` that at the last dump; ``pruned`` the share of
-    units that are zero. ``is_last``: no other weight follows it in the dump.
+    units that are zero. ``is_last``: no other weight follows it in the dump. ``silences``: it is all zero, and most
+    other weights have a gradient of exactly zero with it, as where signals have no way around it.
     """
 
     series: Series
@@ -41,6 +42,7 @@ class Born:
     pruned: float
     is_zero: bool
     is_last: bool
+    silences: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,13 +67,20 @@ def initialization_of(stats: TensorStats, evidence: Evidence) -> Initialization 
     if not is_start(stats):
         return Missing(f"needs weights of the first steps: the first dump is of step {float(stats.steps[0]):g}")
     first = float(stats.steps[0])
-    layers = [_born(one, one is found[-1]) for one in found if float(one.step[0]) == first]
+    silent = {
+        one.name: bool(one.number("zero")[0] == one.number("count")[0])
+        for one in series_of(stats, "gradient")
+        if one.is_matrix and float(one.step[0]) == first
+    }
+    layers = [_born(one, one is found[-1], silent) for one in found if float(one.step[0]) == first]
     return Initialization(tuple(layers), len(stats.steps) - 1)
 
 
-def _born(series: Series, is_last: bool) -> Born:
+def _born(series: Series, is_last: bool, silent: dict[str, bool]) -> Born:
     count, l2 = float(series.number("count")[0]), float(series.number("l2")[0])
     fans = fans_of(series.shape, series.leaf) if series.shape is not None else ()
+    is_zero = bool(series.number("zero")[0] == count)
+    others = [zero for name, zero in silent.items() if name != series.name]
     twin = series.number("twin")
     known = twin[np.isfinite(twin)]
     return Born(
@@ -85,6 +94,7 @@ def _born(series: Series, is_last: bool) -> Born:
         twin=float(twin[0]),
         twin_end=float(known[-1]) if len(known) else float("nan"),
         pruned=float(series.number("dead")[0]),
-        is_zero=bool(series.number("zero")[0] == count),
+        is_zero=is_zero,
         is_last=is_last,
+        silences=is_zero and len(others) > 0 and 2 * sum(others) > len(others),
     )

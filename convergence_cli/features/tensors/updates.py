@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from convergence_cli.features.robust import median
+from convergence_cli.features.tensors.fans import gain_of
 from convergence_cli.features.tensors.series import Series, series_of
 from convergence_cli.model import Missing
 
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 Source = Literal["updates", "weights", "gradients"]
 _PLAIN = ("sgd",)
+# A first gain below this is a birth at (almost) zero: the weights grow into their scale.
+SMALL_GAIN = 0.2
+# Dumps this many steps apart and more tell a level, closer ones single steps.
+APART = 5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,14 +36,18 @@ class LayerUpdate:
     from: dumped updates, the gradient times the rate (plain SGD), or the change between two dumps divided by
     the steps between (then it is a lower bound, since steps may undo one another). ``moved`` is the way the
     weight went in the whole run as a share of its norm: at most the sum of its changes.
-    ``step`` is the dump at which the ratio was largest.
+    ``peak`` is the largest mean change of one step between two dumps at least 5 steps apart, at ``step`` (of
+    closer dumps the second largest): a level that one odd step does not reach. ``from_nothing``: the weight was
+    born (almost) zero, so that its first steps are large beside it.
     """
 
     series: Series
     per_step: float
     moved: float
     source: Source
+    peak: float
     step: float
+    from_nothing: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,7 +87,8 @@ def _layer(weight: Series, update: Series | None, gradient: Series | None, evide
     change, between = weight.number("change"), weight.number("change_steps")
     with np.errstate(all="ignore"):
         before = np.concatenate([[np.nan], norm[:-1]])
-        between_dumps = change / (np.maximum(between, 1) * before)
+        way = np.where(before > 0, change / before, np.nan)
+        between_dumps = way / np.maximum(between, 1)
     candidates: list[tuple[Source, FloatArray, FloatArray]] = [("weights", between_dumps, weight.step)]
     if update is not None:
         candidates.insert(0, ("updates", _over(update, weight, np.ones(len(update.step))), update.step))
@@ -95,8 +105,16 @@ def _layer(weight: Series, update: Series | None, gradient: Series | None, evide
         return None
     # The change between dumps bounds the step from below, the gradient tells it: of the two the larger is nearer.
     source, ratio, step = known[0] if known[0][0] == "updates" else max(known, key=lambda item: median(item[1]))
-    moved = np.nansum(change / before) if np.isfinite(change / before).any() else median(ratio) * float(np.ptp(step))
-    return LayerUpdate(weight, median(ratio), float(moved), source, float(step[np.argmax(ratio)]))
+    moved = np.nansum(way) if np.isfinite(way).any() else median(ratio) * float(np.ptp(step))
+    peak, at = _peak(between_dumps, np.nan_to_num(between), weight.step)
+    return LayerUpdate(weight, median(ratio), float(moved), source, peak, at, gain_of(weight, 0) < SMALL_GAIN)
+
+
+def _peak(ratio: FloatArray, between: FloatArray, step: FloatArray) -> tuple[float, float]:
+    known = np.flatnonzero(np.isfinite(ratio))
+    apart = known[between[known] >= APART]
+    order = apart[np.argsort(-ratio[apart])] if len(apart) else known[np.argsort(-ratio[known])][1:]
+    return (float(ratio[order[0]]), float(step[order[0]])) if len(order) else (0.0, float(step[0]))
 
 
 def _over(small: Series, weight: Series, factor: FloatArray) -> FloatArray:

@@ -52,7 +52,8 @@ def all_zero_tensor(architecture: str, seed: int, level: int) -> Setup:
     setup = setup_of(architecture, seed, function="relu", dropout=0.0)
     if level == 1:
         setup.data.x.zero_()
-        setup.layers = ("x",)
+        # Nothing follows from such an input but zeros, up to the first bias.
+        setup.layers = ("x", *setup.model.layers, *setup.model.activations)
         return setup
     layer = setup.hidden(seed)
     weights = weight(setup.model.layer(layer))
@@ -118,7 +119,7 @@ def attention_logit_growth(architecture: str, seed: int, level: int) -> Setup:
     def grow(step: int) -> None:
         for block in blocks:
             for name in ("q_proj", "k_proj"):
-                weight(setup.model.layer(f"blocks.{block}.attention.{name}")).mul_((1.04, 1.05, 1.03)[level])
+                weight(setup.model.layer(f"blocks.{block}.attention.{name}")).mul_((1.05, 1.06, 1.04)[level])
 
     setup.after_step.append(grow)
     inner = ("attention.logits", "attention.softmax", "attention.q_proj", "attention.k_proj", "attention")
@@ -130,6 +131,7 @@ def attention_logit_growth(architecture: str, seed: int, level: int) -> Setup:
 def output_logit_growth(architecture: str, seed: int, level: int) -> Setup:
     """Logits that drift away together, which the softmax does not see, or a temperature that runs away."""
     setup = setup_of(architecture, seed)
+    setup.optimizer, setup.learning_rate = "Adam", 3e-3
     last = setup.model.layers[-1]
     module = setup.model.layer(last)
 
@@ -137,7 +139,7 @@ def output_logit_growth(architecture: str, seed: int, level: int) -> Setup:
         if level == 0 and module.bias is not None:
             module.bias.data.add_(1.0)
         else:
-            weight(module).mul_(1.05 if architecture != "transformer" else 1.1)
+            weight(module).mul_(300.0 ** (1 / setup.steps))
 
     setup.after_step.append(drift)
     setup.layers = (last, "logits")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-ROWS, HELD_OUT = 1024, 128
+ROWS, HELD_OUT = 1024, 64
 
 
 @dataclass(slots=True)

@@ -80,5 +80,4 @@ def padded_sequences(architecture: str, seed: int, level: int) -> Setup:
         padding = torch.arange(length) >= used
         x[padding] = 0
         y[padding] = 0
-    setup.layers = ("x",)
     return setup

@@ -22,7 +22,7 @@ def vanishing_gradient(architecture: str, seed: int, level: int) -> Setup:
     if level or architecture == "autoencoder":
         for name in setup.model.layers[:-1]:
             module = setup.model.layer(name)
-            weight(module).mul_((0.5, 0.3, 0.2)[level])
+            weight(module).mul_((0.4, 0.15, 0.15)[level])
             # Zero biases would let all layers shrink alike, which is a too small initialization and no more.
             torch.nn.init.uniform_(module.bias, -0.2, 0.2)
     setup.optimizer, setup.learning_rate = "momentum", 0.02

@@ -15,7 +15,7 @@ def symmetric_initialization(architecture: str, seed: int, level: int) -> Setup:
     names = (setup.hidden(seed),) if level < 2 else setup.model.layers
     for name in names:
         module = setup.model.layer(name)
-        nn.init.constant_(weight(module), (0.05, 0.0, 0.05, 1.0)[level])
+        nn.init.constant_(weight(module), (0.05, 0.2, 0.05, 1.0)[level])
         nn.init.zeros_(module.bias)
     setup.layers = names
     return setup

@@ -86,6 +86,12 @@ class Setup:
         inner = self.model.layers[1:-1]
         return inner[number % len(inner)]
 
+    @property
+    def every_layer(self) -> tuple[str, ...]:
+        """All modules that have parameters of their own."""
+        own = (name for name, module in self.model.named_modules() if name and list(module.parameters(recurse=False)))
+        return tuple(own)
+
     def with_activation(self, layer: str) -> tuple[str, ...]:
         """``layer`` and the activation that follows it."""
         place = self.model.layers.index(layer)
@@ -155,8 +161,8 @@ def setup_of(
         data = generated.shapes(generator, classes=classes, shares=shares)
         channels = (8, 12, 16) if not depth else (8,) * depth
         model = Cnn(classes, function or "relu", channels=channels, norm=bool(norm))
-        if not seed % 2 or seed % 3 == 1:
-            initialise(model, "he")
+        # Without it so short a training does not tell all shapes apart.
+        initialise(model, "he")
     elif architecture == "gru":
         data = generated.marked(generator) if tokens else generated.sequences(generator, shares=shares)
         model = Recurrent(8 if tokens else 4, 3, cell, vocabulary=20 if tokens else 0)
@@ -185,7 +191,7 @@ def setup_of(
         optimizer,
         learning_rate,
         STEPS[architecture],
-        batch_size=32 if architecture == "transformer" else 64,
+        batch_size=32 if architecture in ("transformer", "cnn") else 64,
         record=record,
         updates=seed % 5 == 2,
     )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lab.models import Network
     from lab.setup import Setup
 
-LOGGED_POINTS = 40
+LOGGED_POINTS = 30
 OUTPUT_NAMES = {"regression": "prediction", "reconstruction": "reconstruction"}
 
 

@@ -15,17 +15,21 @@ def update_ratio_too_small(architecture: str, seed: int, level: int) -> Setup:
     setup = setup_of(architecture, seed)
     adaptive = setup.optimizer in ("Adam", "AdamW")
     setup.learning_rate = (1e-6, 3e-7, 1e-7)[level] * (1.0 if adaptive else 10.0)
-    setup.layers = setup.model.layers
+    setup.layers = setup.every_layer
     return setup
 
 
 @fault("update-ratio-too-large", "mlp cnn gru transformer", levels=2)
 def update_ratio_too_large(architecture: str, seed: int, level: int) -> Setup:
-    """A learning rate of Adam a hundred times too high; nothing becomes NaN."""
-    setup = setup_of(architecture, seed)
-    setup.optimizer, setup.learning_rate = "Adam", (0.3, 1.0)[level]
-    setup.updates = level == 0
-    setup.layers = setup.model.layers
+    """A learning rate of AdamW a hundred times too high; nothing becomes NaN."""
+    # Of functions that do not die of it: dead units move no more.
+    function = {"mlp": "tanh", "cnn": "leaky_relu"}.get(architecture, "")
+    setup = setup_of(architecture, seed, function=function)
+    setup.optimizer, setup.learning_rate = "AdamW", (0.3, 1.0)[level]
+    # With decay the weights stay small under such updates; without it they soon grow to the size of the rate.
+    setup.weight_decay = (0.5, 0.0)[level]
+    setup.updates, setup.dumps = level == 0, 12
+    setup.layers = setup.every_layer
     return setup
 
 
@@ -74,7 +78,7 @@ def weights_growing(architecture: str, seed: int, level: int) -> Setup:
     # A rate that the growing weights cannot turn into a divergence.
     setup.optimizer, setup.learning_rate = "Adam", 1e-3
     names = setup.model.layers if level else (setup.hidden(seed),)
-    growth = (30.0, 6.0, 15.0)[level] ** (1 / setup.steps)
+    growth = (30.0, 10.0, 15.0)[level] ** (1 / setup.steps)
 
     def grow(step: int) -> None:
         for name in names:
@@ -90,7 +94,7 @@ def replicas_differ(architecture: str, seed: int, level: int) -> Setup:
     """Two workers that never average their gradients."""
     setup = setup_of(architecture, seed)
     setup.replicas, setup.in_sync = 2, False
-    setup.layers = setup.model.layers
+    setup.layers = setup.every_layer
     return setup
 
 

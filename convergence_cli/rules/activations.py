@@ -11,11 +11,18 @@ from convergence_cli.rules._registry import finding, rule
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from convergence_cli.features.tensors.activations import Activations, Chain, DeadUnits, FirstActivations, IdleLayer
+    from convergence_cli.features.tensors.activations import (
+        Activation,
+        Activations,
+        Chain,
+        DeadUnits,
+        FirstActivations,
+        IdleLayer,
+    )
     from convergence_cli.model import Finding, Verdict
 
 DEAD = 0.5
-MOSTLY_DEAD = 0.75
+MOSTLY_DEAD = 0.7
 ALL_DEAD = 0.999
 SATURATED = 0.5
 SATURATED_VALUES = 0.8
@@ -23,10 +30,14 @@ MOSTLY_SATURATED = 0.9
 DRIFT = 10.0
 DRIFT_EXTREME = 100.0
 DRIFT_LATE = 1.25
+DRIFT_LEVEL = 1.0
+DRIFT_LEVEL_ALONE = 10.0
+FAST_DRIFT = 4.0
+FAST_DRIFT_LATE = 1.75
 DRIFT_DUMPS = 4
 UNEVEN = 100.0
 UNEVEN_EXTREME = 1e3
-STEP_UP = 20.0
+STEP_UP = 8.0
 
 
 @rule("AC101", "dead-relu", severity="error", since="0.2")
@@ -45,8 +56,8 @@ def dead_relu(dead_units: DeadUnits, verdict: Verdict) -> Iterator[Finding]:
     How it decides
         More than 50 % of the units over the last third of the dumps, and in two of them where there are
         three; at least 16 values a unit. An error where the run is stuck or diverges, or where there is no
-        loss to judge by and at least 75 % are dead; a warning in other runs; in a run that converges a note,
-        and only from 75 % on. Side: from-start, later (they died in training), whole-layer, gradient.
+        loss to judge by and at least 70 % are dead; a warning in other runs; in a run that converges a note,
+        and only above 70 %. Side: from-start, later (they died in training), whole-layer, gradient.
 
     Known false alarms
         Layers that are sparse by design (a penalty on activity, a much too wide layer). Between 10 and 45 %
@@ -164,10 +175,12 @@ def activation_scale_drift(activations: Activations, verdict: Verdict) -> Iterat
         stream carried before, and precede divergence.
 
     How it decides
-        Grown at least 10-fold, and by at least a quarter within the last third of at least four dumps. An
-        error where the run is stuck or diverges, or where there is no loss to judge by and it grew 100-fold;
-        a warning in other runs; in a run that converges a note. What the network gives out, attention
-        weights and probabilities are left out.
+        Grown at least 10-fold, and by at least a quarter within the last third of at least four dumps; or,
+        where a loss is logged beside it, 4-fold, and by three quarters within the last third. It must end
+        above 1, the scale that initializations aim at, or, without a loss, above 10. An error where the run
+        is stuck or diverges, or where there is no loss to judge by and it grew 100-fold; a warning in other
+        runs; in a run that converges a note. What the network gives out, probabilities and the logits of
+        attention are left out.
 
     Known false alarms
         Residual streams that begin near zero grow in healthy training, early; a run cut off so early that
@@ -180,15 +193,16 @@ def activation_scale_drift(activations: Activations, verdict: Verdict) -> Iterat
     found = [
         one
         for one in activations.layers
-        if not one.final and one.dumps >= DRIFT_DUMPS and one.growth >= DRIFT and one.late_growth >= DRIFT_LATE
+        if not one.final and one.form != "scores" and one.dumps >= DRIFT_DUMPS and _drifts(one, verdict)
     ]
     found.sort(key=lambda one: -one.growth)
     for one, more in shown(found):
         severity = graded(verdict, strong=one.growth >= DRIFT_EXTREME)
-        step = one.series.step
+        step, fast = one.series.step, one.growth < DRIFT
+        limit, late_limit = (FAST_DRIFT, FAST_DRIFT_LATE) if fast else (DRIFT, DRIFT_LATE)
         yield finding(
             f"{one.series.layer}: its root mean square grew {one.growth:.3g}-fold, from {one.early:.3g} in the first "
-            f"third of the dumps to {one.late:.3g} in the last (threshold {DRIFT:g}), and still grows at step "
+            f"third of the dumps to {one.late:.3g} in the last (threshold {limit:g}), and still grows at step "
             f"{step[-1]:g}{more}.",
             severity=severity,
             confidence=0.85 if one.growth >= DRIFT_EXTREME else 0.65,
@@ -196,9 +210,10 @@ def activation_scale_drift(activations: Activations, verdict: Verdict) -> Iterat
                 "early": one.early,
                 "late": one.late,
                 "growth": round(one.growth, 2),
-                "threshold_growth": DRIFT,
+                "threshold_growth": limit,
+                "threshold_late": DRIFT_LEVEL_ALONE if verdict.state == "no-loss" else DRIFT_LEVEL,
                 "late_growth": round(one.late_growth, 3),
-                "threshold_late_growth": DRIFT_LATE,
+                "threshold_late_growth": late_limit,
                 "dumps": one.dumps,
             },
             series=one.series.title,
@@ -206,6 +221,15 @@ def activation_scale_drift(activations: Activations, verdict: Verdict) -> Iterat
             first_step=float(step[len(step) // 3]),
             last_step=float(step[-1]),
         )
+
+
+def _drifts(one: Activation, verdict: Verdict) -> bool:
+    alone = verdict.state == "no-loss"
+    if one.late < (DRIFT_LEVEL_ALONE if alone else DRIFT_LEVEL):
+        return False
+    if one.growth >= DRIFT and one.late_growth >= DRIFT_LATE:
+        return True
+    return not alone and one.growth >= FAST_DRIFT and one.late_growth >= FAST_DRIFT_LATE
 
 
 @rule("IN104", "uneven-activation-scale", severity="error", since="0.2")
@@ -221,7 +245,7 @@ def uneven_activation_scale(first_activations: FirstActivations, verdict: Verdic
         with depth; the gradient does the same on its way back.
 
     How it decides
-        The largest is more than 100 times the smallest, or one layer exceeds the one before it 20-fold.
+        The largest is more than 100 times the smallest, or one layer exceeds the one before it 8-fold.
         An error where the run is stuck or diverges, or where there is no loss to judge by and the ratio is
         at least 1000; a warning in other runs; in a run that converges a note, for it came through.
         Skipped where the first dump is later than step 10 and than 5 % of the steps. Side: fading, growing,

@@ -12,7 +12,7 @@ from convergence_cli.rules._standing import is_failing
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from convergence_cli.features.tensors.labels import ClassRecall, Labels, LabelSet, Predictions
+    from convergence_cli.features.tensors.labels import ClassRecall, Labels, LabelSet, Predictions, PredictionSet
     from convergence_cli.model import Finding, Severity, Verdict
 
 IMBALANCE = 10.0
@@ -21,11 +21,14 @@ IMBALANCE_SAMPLES = 100
 MISSED = 0.3
 CLASS_SAMPLES = 20
 ACCURACY = 0.5
+ELSEWHERE = 0.85
+OVER_MAJORITY = 1.1
+PROGRESS = 0.05
 SURPRISE = 1e-3
 MINORITY = 0.5
 CONFUSED = 0.3
 CONFUSED_LOW = 0.2
-CONFUSED_EXCESS = 2.0
+CONFUSED_EXCESS = 5.0
 CONFUSED_CLASSES = 3
 
 
@@ -115,8 +118,11 @@ def class_misprediction(predictions: Predictions, verdict: Verdict) -> Iterator[
     How it decides
         Of at least 20 samples, less than 30 % of what is usual are right, where usual is the accuracy of all
         samples and that is at least 50 %; and so few would be chance with a probability below 0.001 (binomial).
-        With 8 classes and more it must also be an outlier among the recalls. A warning, in a run that
-        converges too. Side: minority (fewer than half the samples of an average class), other.
+        Of the samples of the other classes at least 85 % are right. With 8 classes and more it must also be an
+        outlier among the recalls. A class with half the samples of an average one or more does not count
+        against a model that is hardly better than the share of the most frequent class. A warning, in a run
+        that converges too; a note where loss and class still improve. Predictions of tokens are not looked
+        at. Side: minority (fewer than half the samples of an average class), other.
 
     Known false alarms
         A class that is learnt late, in a run that was stopped early.
@@ -127,7 +133,7 @@ def class_misprediction(predictions: Predictions, verdict: Verdict) -> Iterator[
     for one in predictions.sets:
         if not one.accuracy >= ACCURACY:
             continue
-        lost = [recall for recall in one.recalls if _is_lost(recall, one.accuracy)]
+        lost = [recall for recall in one.recalls if _is_lost(recall, one)]
         lost.sort(key=lambda recall: (recall.recall, -recall.samples))
         for recall, more in shown(lost, "label"):
             side = "minority" if recall.share < MINORITY else "other"
@@ -136,13 +142,15 @@ def class_misprediction(predictions: Predictions, verdict: Verdict) -> Iterator[
                 f"{100 * recall.recall:.0f} % are predicted right (threshold {100 * MISSED * one.accuracy:.0f} %), of "
                 f"all samples {100 * one.accuracy:.0f} %, from step {one.first_step:g} to {one.last_step:g}; most are "
                 f"taken for class {recall.taken_for}{more}.",
-                severity="warning",
+                severity=_severity_of_classes(recall.gain, verdict),
                 confidence=sure(0.85, one.dumps),
                 evidence={
                     "class": recall.label,
                     "recall": round(recall.recall, 4),
                     "accuracy": round(one.accuracy, 4),
                     "threshold_recall_over_accuracy": MISSED,
+                    "right_elsewhere": round(recall.elsewhere, 4),
+                    "threshold_right_elsewhere": ELSEWHERE,
                     "samples": recall.samples,
                     "threshold_samples": CLASS_SAMPLES,
                     "p_value": recall.surprise,
@@ -157,9 +165,14 @@ def class_misprediction(predictions: Predictions, verdict: Verdict) -> Iterator[
             )
 
 
-def _is_lost(recall: ClassRecall, accuracy: float) -> bool:
-    few = recall.recall < MISSED * accuracy and recall.samples >= CLASS_SAMPLES
-    return few and recall.surprise < SURPRISE and recall.outlier
+def _is_lost(recall: ClassRecall, of: PredictionSet) -> bool:
+    few = recall.recall < MISSED * of.accuracy and recall.samples >= CLASS_SAMPLES
+    learnt = recall.share < MINORITY or of.accuracy >= OVER_MAJORITY * of.majority
+    return few and learnt and recall.elsewhere >= ELSEWHERE and recall.surprise < SURPRISE and recall.outlier
+
+
+def _severity_of_classes(progress: float, verdict: Verdict) -> Severity:
+    return "note" if verdict.state == "still-improving" and progress > PROGRESS else "warning"
 
 
 @rule("DA104", "class-confusion", severity="warning", since="0.2")
@@ -176,9 +189,9 @@ def class_confusion(predictions: Predictions, verdict: Verdict) -> Iterator[Find
 
     How it decides
         Of at least 20 samples more than 30 %, surely more than 20 % (Wilson bound over all pairs), and more than
-        twice the error rate of all other classes, at an accuracy of at least 50 % and three classes or more.
+        five times the error rate of all other classes, at an accuracy of at least 50 % and three classes or more.
         A class that is lost altogether is reported as class-misprediction. A warning, in a run that converges
-        too.
+        too; a note where loss and pair still improve. Predictions of tokens are not looked at.
 
     Known false alarms
         Classes that truly overlap.
@@ -190,7 +203,7 @@ def class_confusion(predictions: Predictions, verdict: Verdict) -> Iterator[Find
     for one in predictions.sets:
         if not one.accuracy >= ACCURACY or one.classes < CONFUSED_CLASSES:
             continue
-        lost = {recall.label for recall in one.recalls if _is_lost(recall, one.accuracy)}
+        lost = {recall.label for recall in one.recalls if _is_lost(recall, one)}
         found = [
             pair
             for pair in one.pairs
@@ -207,7 +220,7 @@ def class_confusion(predictions: Predictions, verdict: Verdict) -> Iterator[Find
                 f"taken for class {pair.other} from step {one.first_step:g} to {one.last_step:g} (threshold "
                 f"{100 * CONFUSED:.0f} %); in the other classes {100 * pair.elsewhere:.0f} % are wrong"
                 f"{more}.",
-                severity="warning",
+                severity=_severity_of_classes(pair.fall, verdict),
                 confidence=sure(0.75, one.dumps),
                 evidence={
                     "class": pair.label,

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from convergence_cli.model import Finding, Verdict
 
 INPUT_RMS = 10.0
-INPUT_MAGNITUDE = 3.0
 INPUT_OFFSET = 5.0
 INPUT_SPREAD = 100.0
 # Offsets and spreads within this scale do no harm.
@@ -92,8 +91,8 @@ def unnormalized_input(inputs: Inputs, verdict: Verdict) -> Iterator[Finding]:
 
 
 def _side_of_input(one: Input) -> str | None:
-    # A few outliers make a large root mean square, but no large mean magnitude.
-    if one.rms > INPUT_RMS and not one.magnitude <= INPUT_MAGNITUDE:
+    # A few outliers make a large root mean square, and leave the bulk of the values where it is.
+    if one.rms > INPUT_RMS and not one.bulk <= INPUT_RMS:
         return "scale"
     if not one.rms > INPUT_SMALL:
         return None

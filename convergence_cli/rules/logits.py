@@ -4,25 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from convergence_cli.rules._grading import graded, shown, sure
+from convergence_cli.rules._grading import graded, shown
 from convergence_cli.rules._registry import finding, rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from convergence_cli.features.tensors.logits import AttentionLogits, OutputLogits, OutputReach
+    from convergence_cli.features.tensors.logits import AttentionLogits, OutputLogits, OutputReach, Reach
     from convergence_cli.model import Finding, Verdict
 
 ATTENTION = 50.0
 ATTENTION_GROWTH = 4.0
+FAST_ATTENTION = 20.0
+FAST_ATTENTION_GROWTH = 10.0
 ATTENTION_EXTREME = 200.0
 LOGIT = 100.0
 LOGIT_GROWTH = 10.0
+FAST_LOGIT = 30.0
+FAST_LOGIT_GROWTH = 20.0
 LOGIT_EXTREME = 1000.0
 DRIFT = 30.0
 DRIFT_GROWTH = 2.0
 DRIFT_RATIO = 4.0
 LATE_GROWTH = 1.1
+FAST_LATE_GROWTH = 1.75
 MIN_DUMPS = 4
 
 
@@ -40,7 +45,8 @@ def attention_logit_growth(attention_logits: AttentionLogits, verdict: Verdict) 
 
     How it decides
         At least 50 over the last third of at least four dumps, and 4 times the level of the first third
-        (which counts as at least 1). An error where the run is stuck or diverges, or where there is no loss
+        (which counts as at least 1); or at least 20, 10 times that level, and up by three quarters within
+        the last third. An error where the run is stuck or diverges, or where there is no loss
         to judge by and they reach 200; a warning in other runs; in a run that converges a note.
 
     Known false alarms
@@ -51,32 +57,37 @@ def attention_logit_growth(attention_logits: AttentionLogits, verdict: Verdict) 
         2023, "Stabilizing Transformer Training by Preventing Attention Entropy Collapse"; Wortsman et al.
         2023, section 3.1.
     """
-    found = [
-        one
-        for one in attention_logits.layers
-        if one.dumps >= MIN_DUMPS and one.lasting >= ATTENTION and one.growth >= ATTENTION_GROWTH
-    ]
+    found = [one for one in attention_logits.layers if one.dumps >= MIN_DUMPS and _attention_grows(one)]
     found.sort(key=lambda one: -one.late)
     for one, more in shown(found):
-        since = one.since(ATTENTION)
+        high = one.lasting >= ATTENTION
+        limit, growth = (ATTENTION, ATTENTION_GROWTH) if high else (FAST_ATTENTION, FAST_ATTENTION_GROWTH)
+        since = one.since(limit)
         yield finding(
             f"{one.series.layer}: its largest attention logit grew from {one.early:.3g} to {one.reach[-1]:.3g} at step "
-            f"{one.series.step[-1]:g} (above {ATTENTION:g} since step {since:g}){more}.",
+            f"{one.series.step[-1]:g} (above {limit:g} since step {since:g}){more}.",
             severity=graded(verdict, strong=one.lasting >= ATTENTION_EXTREME),
-            confidence=sure(0.85, one.dumps),
+            confidence=0.85 if high else 0.65,
             evidence={
                 "early": one.early,
                 "late": one.late,
                 "growth": round(one.growth, 2),
-                "threshold_growth": ATTENTION_GROWTH,
+                "threshold_growth": growth,
                 "lasting": one.lasting,
-                "threshold_logit": ATTENTION,
+                "threshold_logit": limit,
                 "dumps": one.dumps,
             },
             series=one.series.title,
             layer=one.series.layer,
             first_step=since,
         )
+
+
+def _attention_grows(one: Reach) -> bool:
+    if one.lasting >= ATTENTION and one.growth >= ATTENTION_GROWTH:
+        return True
+    fast = one.growth >= FAST_ATTENTION_GROWTH and one.late_growth >= FAST_LATE_GROWTH
+    return fast and one.lasting >= FAST_ATTENTION
 
 
 @rule("AC105", "output-logit-growth", severity="error", since="0.2")
@@ -93,7 +104,8 @@ def output_logit_growth(output_logits: OutputLogits, verdict: Verdict) -> Iterat
 
     How it decides
         Side growth: at least 100 over the last third of at least four dumps, and 10 times the level of the
-        first third (which counts as at least 1). Classifiers that become sure reach 20 to 40. Side drift: the
+        first third (which counts as at least 1); or at least 30, 20 times that level, and up by three quarters
+        within the last third. Classifiers that become sure reach 20 to 40, and slowly. Side drift: the
         mean lies at least 30 off zero and 4 times the spread, has doubled since the first third and still
         grows. An error where the run is stuck or diverges, or where there is no loss to judge by and they
         reach 1000; a warning in other runs; in a run that converges a note.
@@ -108,7 +120,10 @@ def output_logit_growth(output_logits: OutputLogits, verdict: Verdict) -> Iterat
         side = _side(one)
         if side is None:
             continue
-        reach, limit = (one.size, LOGIT) if side == "growth" else (one.offset, DRIFT)
+        reach = one.size if side == "growth" else one.offset
+        high = LOGIT if one.size.lasting >= LOGIT else FAST_LOGIT
+        limit = high if side == "growth" else DRIFT
+        growth = {LOGIT: LOGIT_GROWTH, FAST_LOGIT: FAST_LOGIT_GROWTH}[high] if side == "growth" else DRIFT_GROWTH
         since = reach.since(limit)
         what = "largest output logit" if side == "growth" else "mean of the output logits"
         verb = "grew" if side == "growth" else "drifted"
@@ -121,7 +136,7 @@ def output_logit_growth(output_logits: OutputLogits, verdict: Verdict) -> Iterat
                 "early": reach.early,
                 "late": reach.late,
                 "growth": round(reach.growth, 2),
-                "threshold_growth": LOGIT_GROWTH if side == "growth" else DRIFT_GROWTH,
+                "threshold_growth": growth,
                 "lasting": reach.lasting,
                 "threshold_logit": limit,
                 "offset_over_spread": one.relative_offset,
@@ -142,4 +157,7 @@ def _side(one: OutputReach) -> str | None:
     apart = offset.lasting >= DRIFT and one.relative_offset >= DRIFT_RATIO
     if apart and offset.growth >= DRIFT_GROWTH and offset.late_growth >= LATE_GROWTH:
         return "drift"
-    return "growth" if size.lasting >= LOGIT and size.growth >= LOGIT_GROWTH else None
+    if size.lasting >= LOGIT:
+        return "growth" if size.growth >= LOGIT_GROWTH else None
+    fast = size.growth >= FAST_LOGIT_GROWTH and size.late_growth >= FAST_LATE_GROWTH
+    return "growth" if fast and size.lasting >= FAST_LOGIT else None

@@ -33,14 +33,17 @@ MIN_CHAIN = 3
 NEEDED = "needs activations in a tensor dump"
 
 _PROBABILITIES = re.compile(r"softmax|prob|att\w*[._]weights|(^|[._])mask|gate|router|expert", re.IGNORECASE)
+_ATTENTION = re.compile(r"att(n|ention)", re.IGNORECASE)
+_SCORES = re.compile(r"logit|score|qk", re.IGNORECASE)
 _ROUTED = re.compile(r"expert|moe|router|gate", re.IGNORECASE)
 _SMOOTH = ("gelu", "silu", "swish", "elu", "softplus", "tanh", "sigmoid", "mish", "leaky", "softmax", "norm", "linear")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Activation:
-    """One layer's activation. ``form`` is ``relu``, ``tanh``, ``sigmoid``, ``probabilities``, or empty for any other.
+    """One layer's activation.
 
+    ``form`` is ``relu``, ``tanh``, ``sigmoid``, ``probabilities``, ``scores`` (of attention), or empty for any other.
     ``final``: it is, or may be, what the network gives out. ``samples`` is how many values a unit has. Lasting
     shares are those that the last third of the dumps does not fall below. ``early`` and ``late`` are levels of the
     root mean square, ``growth`` their ratio, ``late_growth`` that of the last dump to the start of the last third.
@@ -203,6 +206,11 @@ def is_probabilities(series: Series) -> bool:
     return series.function == "softmax" or _PROBABILITIES.search(series.name) is not None
 
 
+def is_attention_scores(series: Series) -> bool:
+    """Whether its name says that it holds the logits of attention, before the softmax."""
+    return bool(_ATTENTION.search(series.name) and _SCORES.search(series.name)) and not is_probabilities(series)
+
+
 def rms_of(series: Series) -> FloatArray:
     """(t,): the root mean square of the finite values."""
     with np.errstate(all="ignore"):
@@ -238,6 +246,8 @@ def _form(series: Series) -> str:
     function = series.function.lower()
     if is_probabilities(series):
         return "probabilities"
+    if is_attention_scores(series):
+        return "scores"
     if function.startswith("hard"):
         return ""
     named = next((known for known in ("tanh", "sigmoid") if known in function), "")

@@ -31,15 +31,16 @@ _NORMS = re.compile(r"norm|(^|[._])(bn|ln)\d*($|[._])|scal|standard", re.IGNOREC
 class Input:
     """One floating-point input, by what every dump shows at least.
 
-    ``rms``, ``magnitude`` (mean absolute value), ``offset`` (median over the features of their absolute mean over their
-    standard deviation) and ``spread`` (of the features' standard deviations, largest over smallest) are the lowest
-    over all dumps, NaN where unknown; ``features`` says whether each column is one (no picture, no sequence).
-    ``mean`` and ``std`` are medians over the dumps. ``scaled_inside``: the network's first layer brings it to scale.
+    ``rms``, ``bulk`` (the magnitude that 99 % of the values on either side of zero stay below), ``offset`` (median over
+    the features of their absolute mean over their standard deviation) and ``spread`` (of the features' standard
+    deviations, largest over smallest) are the lowest over all dumps, NaN where unknown; ``features`` says whether
+    each column is one (no picture, no sequence). ``mean`` and ``std`` are medians over the dumps.
+    ``scaled_inside``: the network's first layer brings it to scale.
     """
 
     series: Series
     rms: float
-    magnitude: float
+    bulk: float
     offset: float
     spread: float
     features: bool
@@ -86,15 +87,20 @@ def _input(series: Series, first: Series | None) -> Input:
     return Input(
         series=series,
         rms=lowest,
-        magnitude=_lowest(series.number("abs_mean")),
+        bulk=_lowest(np.maximum(np.abs(series.quantile(0)), np.abs(series.quantile(-1)))),
         offset=_lowest(series.number("feature_offset")) if enough else NAN,
         spread=_lowest(series.number("feature_spread")) if enough else NAN,
         features=series.shape is not None and len(series.shape) <= 2,
         mean=_middle(series.number("mean")),
         std=_middle(series.number("std")),
-        scaled_inside=first is not None
-        and (_NORMS.search(first.name) is not None or _middle(rms_of(first)) < SCALED_INSIDE * lowest),
+        scaled_inside=first is not None and (_NORMS.search(first.name) is not None or _scales(first, lowest)),
     )
+
+
+def _scales(first: Series, rms: float) -> bool:
+    """Whether ``first`` gives out far less than it takes in, and not because its function has bounds."""
+    bounded = bool((np.fmax(np.abs(first.number("min")), np.abs(first.number("max"))) <= 1).all())
+    return not bounded and _middle(rms_of(first)) < SCALED_INSIDE * rms
 
 
 def _lowest(values: FloatArray) -> float:

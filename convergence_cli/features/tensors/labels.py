@@ -58,17 +58,21 @@ class Labels:
 class ClassRecall:
     """One class: its samples, the share of them that was predicted right, and what it was mostly taken for.
 
+    ``gain`` is by how much that share lies above the one in the third of the dumps before; 0 where there is none.
     ``surprise`` is the probability that so few are right at the accuracy of all samples. ``outlier`` says whether it
     lies below the others' recalls by more than 1.5 times their interquartile range (Tukey 1977); True of few classes.
-    ``share`` is that of its samples among all, times the number of classes.
+    ``share`` is that of its samples among all, times the number of classes; ``elsewhere`` the share of right ones among
+    the samples of all other classes.
     """
 
     label: int
     samples: int
     recall: float
+    gain: float
     surprise: float
     outlier: bool
     share: float
+    elsewhere: float
     taken_for: int
 
 
@@ -76,7 +80,8 @@ class ClassRecall:
 class ConfusedPair:
     """Samples of class ``label`` that were taken for class ``other``.
 
-    ``share`` is that of the class's samples, ``share_low`` its lower confidence bound over all pairs; ``elsewhere`` is
+    ``share`` is that of the class's samples, ``fall`` by how much it lies below that in the third of the dumps before
+    (0 where there is none), ``share_low`` its lower confidence bound over all pairs; ``elsewhere`` is
     the share of errors among the samples of all other classes but these two.
     """
 
@@ -84,18 +89,23 @@ class ConfusedPair:
     other: int
     samples: int
     share: float
+    fall: float
     share_low: float
     elsewhere: float
 
 
 @dataclass(frozen=True, slots=True)
 class PredictionSet:
-    """One output against its labels, pooled over the last third of the dumps (``first_step`` to ``last_step``)."""
+    """One output against its labels, pooled over the last third of the dumps (``first_step`` to ``last_step``).
+
+    ``majority`` is the share of the most frequent class: the accuracy of a model that knows nothing else.
+    """
 
     name: str
     samples: int
     classes: int
     accuracy: float
+    majority: float
     recalls: tuple[ClassRecall, ...]
     pairs: tuple[ConfusedPair, ...]
     dumps: int
@@ -145,8 +155,12 @@ def labels_of(stats: TensorStats, evidence: Evidence) -> Labels | None:
 
 
 def predictions_of(stats: TensorStats, evidence: Evidence) -> Predictions | None:
-    """Recalls and confused pairs of each output; None where no output was dumped with class labels."""
-    sets = [_prediction_set(name, found) for name, found in _by_name(stats.confusions).items()]
+    """Recalls and confused pairs of each output; None where no output was dumped with class labels.
+
+    Tokens that are predicted from tokens are no classes: rare ones and padding are never predicted.
+    """
+    found = tuple(one for one in stats.confusions if not (one.sequence and stats.tokens))
+    sets = [_prediction_set(name, confusions) for name, confusions in _by_name(found).items()]
     return Predictions(tuple(sets)) if sets else None
 
 
@@ -204,15 +218,15 @@ def _deviate(classes: int) -> float:
 
 
 def _prediction_set(name: str, found: list[Confusion]) -> PredictionSet:
-    late = found[-tail_length(len(found)) :]
+    tail = tail_length(len(found))
+    late = found[-tail:]
+    first_step = late[0].step
     # The same batch at every dump says the same again.
     rows = [one.matrix.sum(axis=1) for one in late]
     if all(np.array_equal(row, rows[0]) for row in rows[1:]):
         late = late[-1:]
-    size = max(len(one.matrix) for one in late)
-    matrix = np.zeros((size, size), dtype=np.float64)
-    for one in late:
-        matrix[: len(one.matrix), : len(one.matrix)] += one.matrix
+    size = max(len(one.matrix) for one in found)
+    matrix, before = _pooled(late, size), _pooled(found[-2 * tail : -tail], size)
     total, right = float(matrix.sum()), float(np.trace(matrix))
     accuracy = right / total if total else NAN
     return PredictionSet(
@@ -220,15 +234,25 @@ def _prediction_set(name: str, found: list[Confusion]) -> PredictionSet:
         samples=int(total),
         classes=int((matrix.sum(axis=1) > 0).sum()),
         accuracy=accuracy,
-        recalls=_recalls(matrix, accuracy),
-        pairs=_pairs(matrix),
-        dumps=len(late),
-        first_step=late[0].step,
+        majority=float(matrix.sum(axis=1).max()) / total if total else NAN,
+        recalls=_recalls(matrix, before, accuracy),
+        pairs=_pairs(matrix, before),
+        dumps=tail,
+        first_step=first_step,
         last_step=late[-1].step,
     )
 
 
-def _recalls(matrix: npt.NDArray[np.float64], accuracy: float) -> tuple[ClassRecall, ...]:
+def _pooled(found: list[Confusion], size: int) -> npt.NDArray[np.float64]:
+    matrix = np.zeros((size, size), dtype=np.float64)
+    for one in found:
+        matrix[: len(one.matrix), : len(one.matrix)] += one.matrix
+    return matrix
+
+
+def _recalls(
+    matrix: npt.NDArray[np.float64], before: npt.NDArray[np.float64], accuracy: float
+) -> tuple[ClassRecall, ...]:
     samples = matrix.sum(axis=1)
     seen = np.flatnonzero(samples)
     recall = np.diag(matrix)[seen] / samples[seen]
@@ -242,16 +266,28 @@ def _recalls(matrix: npt.NDArray[np.float64], accuracy: float) -> tuple[ClassRec
             label=label,
             samples=int(samples[label]),
             recall=float(value),
+            gain=float(value) - _share(before, label, label, float(value)),
             surprise=at_most(int(matrix[label, label]), int(samples[label]), accuracy),
             outlier=len(seen) < MIN_SPREAD or float(value) < fence,
             share=float(samples[label] / samples.sum() * len(seen)),
+            elsewhere=_others(np.diag(matrix), label) / max(_others(samples, label), 1),
             taken_for=int(np.argmax(wrong[label])),
         )
         for label, value in zip(seen.tolist(), recall.tolist(), strict=True)
     )
 
 
-def _pairs(matrix: npt.NDArray[np.float64]) -> tuple[ConfusedPair, ...]:
+def _share(matrix: npt.NDArray[np.float64], label: int, other: int, otherwise: float) -> float:
+    """The share of the samples of ``label`` that were taken for ``other``; ``otherwise`` where there are none."""
+    samples = float(matrix[label].sum())
+    return float(matrix[label, other]) / samples if samples else otherwise
+
+
+def _others(values: npt.NDArray[np.float64], label: int) -> float:
+    return float(values.sum() - values[label])
+
+
+def _pairs(matrix: npt.NDArray[np.float64], before: npt.NDArray[np.float64]) -> tuple[ConfusedPair, ...]:
     """For each class the one that it was most often taken for."""
     samples = matrix.sum(axis=1)
     seen = np.flatnonzero(samples)
@@ -269,6 +305,7 @@ def _pairs(matrix: npt.NDArray[np.float64]) -> tuple[ConfusedPair, ...]:
                 other=other,
                 samples=int(samples[label]),
                 share=share,
+                fall=_share(before, label, other, share) - share,
                 share_low=_wilson_low(share, float(samples[label]), deviate),
                 elsewhere=float(errors.sum() - errors[label] - errors[other]) / rest if rest else NAN,
             )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convergence_cli.features.robust import median
-from convergence_cli.features.tensors.activations import is_probabilities
+from convergence_cli.features.tensors.activations import is_attention_scores, is_probabilities
 from convergence_cli.features.tensors.persistence import (
     beginning,
     early_level,
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 FILL = -1e3
 # Growth is told from this on: softmax answers to differences of one nat.
 ONE_NAT = 1.0
-_ATTENTION = re.compile(r"att(n|ention)", re.IGNORECASE)
-_SCORES = re.compile(r"logit|score|qk", re.IGNORECASE)
 _LOGIT = re.compile(r"logit", re.IGNORECASE)
 
 
@@ -89,11 +87,7 @@ class OutputLogits:
 
 def attention_logits_of(stats: TensorStats, evidence: Evidence) -> AttentionLogits | None:
     """Activations that are called scores or logits of attention, before the softmax."""
-    found = [
-        one
-        for one in series_of(stats, "activation")
-        if _ATTENTION.search(one.name) and _SCORES.search(one.name) and not is_probabilities(one) and not _in_unit(one)
-    ]
+    found = [one for one in series_of(stats, "activation") if is_attention_scores(one) and not _in_unit(one)]
     layers = [_reach(one, one.number("max")) for one in found]
     return AttentionLogits(tuple(layers)) if layers else None
 

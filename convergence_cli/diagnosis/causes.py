@@ -71,7 +71,7 @@ CAUSES = (
             "LR102:late": 0.3,
             "WT101": 0.9,
         },
-        {"LR101:high": 0.05, "LC106": 0.3, "GR002:zero": 0.3, "WT102": 0.05, "WT103:all": 0.3},
+        {"LR101:high": 0.05, "LC106": 0.3, "GR002:zero": 0.3, "WT102": 0.05, "WT103:all": 0.3, "GR101": 0.3},
         ("repeat 200 steps at ten times the learning rate: the loss should begin to fall", _TENSORS),
         {"rate-high": 0.2, "rate-low": 1.6, "converging": 0.3},
     ),

@@ -10,6 +10,7 @@ from convergence_cli.diagnosis.tensor_remedies import (
     bucket_lengths,
     clip_from_gradients,
     desaturate,
+    faded,
     hold_scale,
     initialize,
     normalize_inputs,
@@ -128,6 +129,7 @@ def _exploding(evidence: Evidence) -> list[Proposal]:
 def _vanishing(evidence: Evidence) -> list[Proposal]:
     norm = evidence.grad_norm
     seen = "No gradient norm is logged to confirm it" if norm is None else f"The gradient norm ends at {norm.end:.3g}"
+    seen = faded(evidence) or seen
     why = f"{seen}; rectified units with He initialization keep its variance through the layers (He et al. 2015)."
     return [
         ("use-rectified-units", {"activation": "relu", "weight_init": "he"}, why, None),

@@ -62,6 +62,18 @@ def clip_from_gradients(evidence: Evidence) -> tuple[float, str] | None:
     ), f"The 90th percentile of the gradient norm in {len(norms)} dumps before the fault is {value:.3g}."
 
 
+def faded(evidence: Evidence) -> str | None:
+    """How far the gradient has faded between the layers, in words; None where no depth profile is known."""
+    gradients = _had(evidence.gradients)
+    if gradients is None or not gradients.profiles:
+        return None
+    worst = min(gradients.profiles, key=lambda one: one.ratio)
+    return (
+        f"The gradient of {worst.lowest.series.layer} is {worst.ratio:.2g} times that of {worst.highest.series.layer}, "
+        f"{worst.depth} layers deep in all"
+    )
+
+
 def initialize(evidence: Evidence, side: str) -> list[Proposal]:
     """He's standard deviation for the layer that is farthest off."""
     born = _had(evidence.initialization)

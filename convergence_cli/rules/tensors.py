@@ -6,7 +6,7 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from convergence_cli.rules._registry import finding, rule
-from convergence_cli.rules._standing import MOST_LAYERS, is_failing, severity_in, unnamed
+from convergence_cli.rules._standing import MOST_LAYERS, is_failing, others, severity_in, unnamed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,16 +132,17 @@ def all_zero_tensor(tensors: Tensors, verdict: Verdict) -> Iterator[Finding]:
         SageMaker Debugger, rule AllZero; DeepDiagnosis (Wardat et al. 2022).
     """
     found = [one for one in tensors.zero if _lasts(one, tensors.dumps)]
-    # What comes in first makes the rest zero.
-    found.sort(key=lambda one: _KINDS.index(one.series.kind))
-    for number, one in enumerate(found[:MOST_LAYERS]):
-        yield _lasting(
-            one,
-            f"All values of {one.series.title} are zero in the last {one.dumps} of {one.of} dumps, from step "
-            f"{one.since:g} on{unnamed(len(found), number, 'tensor')}.",
-            verdict,
-            {"zero_share": 1.0, "threshold_zero_share": 1.0},
-        )
+    # What comes in first makes the rest zero: of each kind the first is named.
+    for kind in _KINDS:
+        alike = [one for one in found if one.series.kind == kind]
+        for one in alike[:1]:
+            yield _lasting(
+                one,
+                f"All values of {one.series.title} are zero in the last {one.dumps} of {one.of} dumps, from step "
+                f"{one.since:g} on{others(len(alike) - 1, 'tensor')}.",
+                verdict,
+                {"zero_share": 1.0, "threshold_zero_share": 1.0, "tensors": len(alike)},
+            )
 
 
 @rule("TE104", "unchanged-tensor", severity="error", since="0.1")
@@ -211,11 +212,12 @@ def tensor_variance(tensors: Tensors, verdict: Verdict) -> Iterator[Finding]:
         SageMaker Debugger, rule TensorVariance; TheDeepChecker (Ben Braiek and Khomh 2023), constant outputs.
     """
     found = [one for one in tensors.constant if _lasts(one, tensors.dumps)]
-    for number, one in enumerate(found[:MOST_LAYERS]):
+    # Layers behind a constant one are constant, too.
+    for one in found[:1]:
         yield _lasting(
             one,
             f"{one.series.title} is the same for all {one.series.number('samples')[-1]:g} samples in the last "
-            f"{one.dumps} of {one.of} dumps, from step {one.since:g} on{unnamed(len(found), number)}.",
+            f"{one.dumps} of {one.of} dumps, from step {one.since:g} on{others(len(found) - 1)}.",
             verdict,
             {"constant_share": round(one.share, 4), "threshold_constant_share": 0.999},
         )

@@ -155,21 +155,29 @@ def frozen_parameters(weights: Weights, verdict: Verdict) -> Iterator[Finding]:
     if weights.comparisons < UNCHANGED_DUMPS or not matrices:
         return
     moving = len(weights.series) - len(weights.still)
-    known = sorted(matrices, key=lambda one: -(one.gradient if isfinite(one.gradient) else -1.0))
-    for number, one in enumerate(known[: MOST_LAYERS if moving else 1]):
+    flowing = sorted((one for one in matrices if one.gradient > 0), key=lambda one: -one.gradient)
+    # Layers without gradient are still for one reason, be it a freeze or a dead layer behind them.
+    quiet = [one for one in matrices if not one.gradient > 0]
+    named = [(one, unnamed(len(flowing), number)) for number, one in enumerate(flowing[:MOST_LAYERS])]
+    named += [(one, others(len(quiet) - 1)) for one in quiet[:1]]
+    for one, more in named if moving else [((flowing or quiet)[0], "")]:
         flows = one.gradient > 0
         severity: Severity = "note"
         if not moving or (flows and is_failing(verdict)):
             severity = "error"
         elif is_failing(verdict) or (flows and verdict.label != "converging"):
             severity = "warning"
-        gradient = f"although its gradient norm is up to {one.gradient:.3g}" if flows else "and it has no gradient"
+        gradient = "and it has no gradient"
+        if isfinite(one.gradient):
+            gradient = (
+                f"although its gradient norm is up to {one.gradient:.3g}" if flows else "and its gradient is zero"
+            )
         if not weights.gradients_dumped:
             gradient = "and no gradient is dumped that would tell why"
         what = f"the weights of {one.series.layer}" if moving else f"all {len(matrices)} weights"
         yield finding(
             f"From step {one.since:g} to {one.until:g} {what} never changed ({weights.comparisons} comparisons), "
-            f"{gradient}{unnamed(len(known), number) if moving else ''}.",
+            f"{gradient}{more}.",
             severity=severity,
             confidence=0.95 if flows or not moving else 0.8,
             evidence={

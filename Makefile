@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CORPUS ?= ../shared/corpus
 
-.PHONY: demo test lint coverage dev bench-corpus bench-startup bench-read bench-stats bench-smdebug fixtures clean
+.PHONY: demo test lint coverage dev bench-corpus bench-startup bench-read bench-tensors bench-stats bench-smdebug fixtures clean
 
 demo: $(STAMP)
 	@$(BIN)/ctroubleshoot demo
@@ -34,6 +34,9 @@ bench-stats: $(STAMP)
 
 bench-smdebug: $(STAMP)
 	@$(BIN)/python benchmarks/smdebug_peer.py
+
+bench-tensors: $(STAMP)
+	@$(BIN)/python benchmarks/tensors.py
 
 dev: $(STAMP)
 

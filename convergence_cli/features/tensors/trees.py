@@ -46,7 +46,7 @@ def trees_of(stats: TensorStats, evidence: Evidence) -> Trees | None:
     if not stats.trees:
         return None
     last = stats.trees[-1]
-    told = [one for one in stats.trees if sum(one.importance.values()) > 0]
+    told = [one for one in stats.trees if _shares(one.importance)]
     ranked = sorted(_shares(told[-1].importance).items(), key=lambda item: -item[1]) if told else []
     top = tuple(ranked[:TOP])
     names = [name for name, _ in top]

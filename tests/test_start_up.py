@@ -74,3 +74,18 @@ def test_a_saved_report_is_rendered_without_numpy(tmp_path: Path) -> None:
     empty = {"schema_version": 1, "tool": {"name": "ctroubleshoot", "version": "0"}, "runs": [], "errors": []}
     (tmp_path / "saved.json").write_text(json.dumps(empty))
     assert not imported_by(tmp_path, "report", "saved.json") & HEAVY
+
+
+@pytest.mark.parametrize("command", ["analyze", "inspect"])
+def test_logs_and_dumps_are_judged_without_torch_also_where_torch_wrote_them(tmp_path: Path, command: str) -> None:
+    import numpy as np
+    import torch
+
+    rows = "".join(f"{step},{2 - step / 100}\n" for step in range(100))
+    (tmp_path / "run.csv").write_text(f"step,loss\n{rows}")
+    (tmp_path / "tensors").mkdir()
+    weights = np.random.default_rng(0).normal(0, 0.3, (16, 16)).astype(np.float32)
+    np.savez(tmp_path / "tensors" / "step_000000.npz", **{"weight/fc1.weight": weights})
+    torch.save({"weight/fc1.weight": torch.from_numpy(weights + 0.01)}, tmp_path / "tensors" / "step_000010.pt")
+    brought = imported_by(tmp_path, command, ".")
+    assert not brought & {"pandas", "matplotlib", "torch", "rich", "pydantic", "safetensors"}

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from convergence_cli.model import Finding, Verdict
 
 DEAD = 0.5
+DEAD_BUT_CONVERGING = 0.6
 MOSTLY_DEAD = 0.7
 ALL_DEAD = 0.999
 SATURATED = 0.5
@@ -57,7 +58,7 @@ def dead_relu(dead_units: DeadUnits, verdict: Verdict) -> Iterator[Finding]:
         More than 50 % of the units over the last third of the dumps, and in two of them where there are
         three; at least 16 values a unit. An error where the run is stuck or diverges, or where there is no
         loss to judge by and at least 70 % are dead; a warning in other runs; in a run that converges a note,
-        and only above 70 %. Side: from-start, later (they died in training), whole-layer, gradient.
+        and only above 60 %. Side: from-start, later (they died in training), whole-layer, gradient.
 
     Known false alarms
         Layers that are sparse by design (a penalty on activity, a much too wide layer). Between 10 and 45 %
@@ -67,7 +68,7 @@ def dead_relu(dead_units: DeadUnits, verdict: Verdict) -> Iterator[Finding]:
         Maas, Hannun and Ng 2013, "Rectifier nonlinearities improve neural network acoustic models"; Lu et al.
         2020, "Dying ReLU and Initialization"; SageMaker Debugger, rule DeadRelu.
     """
-    limit = MOSTLY_DEAD if verdict.label == "converging" else DEAD
+    limit = DEAD_BUT_CONVERGING if verdict.label == "converging" else DEAD
     found = sorted((one for one in dead_units.layers if one.lasting > limit), key=lambda one: -one.lasting)
     for one, more in shown(found):
         severity = graded(verdict, strong=one.lasting > MOSTLY_DEAD)

@@ -28,7 +28,7 @@ SURPRISE = 1e-3
 MINORITY = 0.5
 CONFUSED = 0.3
 CONFUSED_LOW = 0.2
-CONFUSED_EXCESS = 5.0
+CONFUSED_EXCESS = 2.25
 CONFUSED_CLASSES = 3
 
 
@@ -188,10 +188,10 @@ def class_confusion(predictions: Predictions, verdict: Verdict) -> Iterator[Find
         cures them.
 
     How it decides
-        Of at least 20 samples more than 30 %, surely more than 20 % (Wilson bound over all pairs), and more than
-        five times the error rate of all other classes, at an accuracy of at least 50 % and three classes or more.
-        A class that is lost altogether is reported as class-misprediction. A warning, in a run that converges
-        too; a note where loss and pair still improve. Predictions of tokens are not looked at.
+        Of at least 20 samples more than 30 %, surely more than 20 % (Wilson bound over all pairs) and more than
+        2.25 times the error rate of all other classes, at an accuracy of at least 50 % and three classes or
+        more. A class that is lost altogether is reported as class-misprediction. A warning, in a run that
+        converges too; a note where loss and pair still improve. Predictions of tokens are not looked at.
 
     Known false alarms
         Classes that truly overlap.
@@ -211,7 +211,7 @@ def class_confusion(predictions: Predictions, verdict: Verdict) -> Iterator[Find
             and pair.samples >= CLASS_SAMPLES
             and pair.share > CONFUSED
             and pair.share_low > CONFUSED_LOW
-            and pair.share > CONFUSED_EXCESS * pair.elsewhere
+            and pair.share_low > CONFUSED_EXCESS * pair.elsewhere
         ]
         found.sort(key=lambda pair: -pair.share)
         for pair, more in shown(found, "label"):
@@ -230,7 +230,7 @@ def class_confusion(predictions: Predictions, verdict: Verdict) -> Iterator[Find
                     "share_at_least": round(pair.share_low, 4),
                     "threshold_share_at_least": CONFUSED_LOW,
                     "error_elsewhere": round(pair.elsewhere, 4),
-                    "threshold_over_elsewhere": CONFUSED_EXCESS,
+                    "threshold_at_least_over_elsewhere": CONFUSED_EXCESS,
                     "samples": pair.samples,
                     "accuracy": round(one.accuracy, 4),
                 },

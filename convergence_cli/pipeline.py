@@ -22,7 +22,7 @@ from convergence_cli.rules import all_rules, apply_rules
 from convergence_cli.selection import select_rules
 from convergence_cli.settings import Settings
 from convergence_cli.summary import summarise
-from convergence_cli.tensors.attach import unattached
+from convergence_cli.tensors.attach import Unattached, unattached
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -36,11 +36,16 @@ if TYPE_CHECKING:
 NOTHING_TO_JUDGE = frozenset({"no-loss", "reward-only", "adversarial"})
 
 
-def analyze_paths(paths: Sequence[str], settings: Settings, *, progress: Callable[[str], None] | None = None) -> Report:
-    """The report on every run at ``paths``. What cannot be read is an error in it, never an exception."""
+def analyze_paths(
+    paths: Sequence[str], settings: Settings, *, progress: Callable[[str], None] | None = None, dumps: bool = True
+) -> Report:
+    """The report on every run at ``paths``. What cannot be read is an error in it, never an exception.
+
+    Without ``dumps`` only logs are read: a verdict needs no tensors, and they may be large.
+    """
     runs: list[RunReport] = []
     errors: list[RunError] = []
-    for item in _each(paths, settings):
+    for item in _each(paths, settings, dumps):
         if isinstance(item, RunError):
             errors.append(item)
             continue
@@ -53,9 +58,9 @@ def analyze_paths(paths: Sequence[str], settings: Settings, *, progress: Callabl
     return Report(tuple(runs), tuple(errors), __version__)
 
 
-def read_paths(paths: Sequence[str], settings: Settings) -> tuple[list[Run], list[RunError]]:
-    """Every run at ``paths`` with its roles, and what could not be read."""
-    items = list(_each(paths, settings))
+def read_paths(paths: Sequence[str], settings: Settings, *, dumps: bool = True) -> tuple[list[Run], list[RunError]]:
+    """Every run at ``paths`` with its roles (and its tensors, with ``dumps``), and what could not be read."""
+    items = list(_each(paths, settings, dumps))
     return [i for i in items if isinstance(i, Run)], [i for i in items if isinstance(i, RunError)]
 
 
@@ -115,13 +120,13 @@ def _passed(rules: Sequence[Rule], findings: Sequence[Finding], skipped: Sequenc
     return tuple(rule.code for rule in rules if rule.code not in spoken)
 
 
-def _each(paths: Sequence[str], settings: Settings) -> Iterator[Run | RunError]:
+def _each(paths: Sequence[str], settings: Settings, dumps: bool) -> Iterator[Run | RunError]:
     for path in paths:
-        dumps = unattached(path)
+        waiting = unattached(path) if dumps else Unattached()
         try:
             found = discover(path, patterned=settings.pattern is not None)
         except SourceError as error:
-            if not dumps.sets:
+            if not waiting.sets:
                 yield _refused(error)
             found = Found((), ())
         for failed in found.errors:
@@ -129,13 +134,13 @@ def _each(paths: Sequence[str], settings: Settings) -> Iterator[Run | RunError]:
         for number, candidate in enumerate(found.candidates, 1):
             try:
                 for run in _read(candidate, settings):
-                    yield dumps.attach(run, candidate, found.candidates[number:])
+                    yield waiting.attach(run, candidate, found.candidates[number:]) if dumps else run
             except SourceError as error:
                 yield _refused(error)
             except UsageError as error:
                 # A series that this run does not have must not cost the report on the others.
                 yield RunError(candidate.sources[0].shown, error.message, error.hint)
-        for item in dumps.runs(path):
+        for item in waiting.runs(path):
             yield item if isinstance(item, Run) else _refused(item)
 
 

@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 _WITH_RULE_PAGES = ("sarif", "junit")
 
 
-def analyze(runs: Sequence[str], settings: Settings, *, quiet: bool) -> Report:
-    """The report on ``runs``, progress shown meanwhile."""
+def analyze(runs: Sequence[str], settings: Settings, *, quiet: bool, dumps: bool = True) -> Report:
+    """The report on ``runs``, tensors included with ``dumps``; progress shown meanwhile."""
     one_blas_thread()
     from convergence_cli.pipeline import analyze_paths
 
     with progress(quiet) as show:
-        return analyze_paths(runs, settings, progress=show)
+        return analyze_paths(runs, settings, progress=show, dumps=dumps)
 
 
 def one_blas_thread() -> None:

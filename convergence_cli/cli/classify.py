@@ -34,7 +34,7 @@ def command(
     )
     # The verdict needs no rule.
     settings = replace(settings, select=(), extend_select=(), ignore=("ALL",))
-    report = analyze(runs, settings, quiet=quiet)
+    report = analyze(runs, settings, quiet=quiet, dumps=False)
     write_report(_as_json(report) if format == "json" else _as_lines(report), report, settings.output)
     complain_of(report)
     return EXIT_NO_VERDICT if report.errors or not report.runs else EXIT_OK

@@ -37,7 +37,7 @@ def command(
     one_blas_thread()
     from convergence_cli.pipeline import read_paths
 
-    found, errors = read_paths(run, settings)
+    found, errors = read_paths(run, settings, dumps=False)
     for error in errors:
         complain(error.message, error.hint)
     if not found:

@@ -24,6 +24,7 @@ ACCURACY = 0.5
 ELSEWHERE = 0.85
 OVER_MAJORITY = 1.1
 PROGRESS = 0.05
+CLASS_PROGRESS = 0.05
 SURPRISE = 1e-3
 MINORITY = 0.5
 CONFUSED = 0.3
@@ -105,7 +106,7 @@ def _severity_of_imbalance(side: str, verdict: Verdict) -> Severity:
 
 
 @rule("DA103", "class-misprediction", severity="warning", since="0.2")
-def class_misprediction(predictions: Predictions, verdict: Verdict) -> Iterator[Finding]:
+def class_misprediction(predictions: Predictions) -> Iterator[Finding]:
     """A class is lost: the model is right in general, but not on this one.
 
     What it checks
@@ -121,8 +122,8 @@ def class_misprediction(predictions: Predictions, verdict: Verdict) -> Iterator[
         Of the samples of the other classes at least 85 % are right. With 8 classes and more it must also be an
         outlier among the recalls. A class with half the samples of an average one or more does not count
         against a model that is hardly better than the share of the most frequent class. A warning, in a run
-        that converges too; a note where loss and class still improve. Predictions of tokens are not looked
-        at. Side: minority (fewer than half the samples of an average class), other.
+        that converges too; a note while the accuracy and the class improve. Predictions of tokens are not
+        looked at. Side: minority (fewer than half the samples of an average class), other.
 
     Known false alarms
         A class that is learnt late, in a run that was stopped early.
@@ -142,7 +143,7 @@ def class_misprediction(predictions: Predictions, verdict: Verdict) -> Iterator[
                 f"{100 * recall.recall:.0f} % are predicted right (threshold {100 * MISSED * one.accuracy:.0f} %), of "
                 f"all samples {100 * one.accuracy:.0f} %, from step {one.first_step:g} to {one.last_step:g}; most are "
                 f"taken for class {recall.taken_for}{more}.",
-                severity=_severity_of_classes(recall.gain, verdict),
+                severity=_severity_of_classes(recall.gain, one),
                 confidence=sure(0.85, one.dumps),
                 evidence={
                     "class": recall.label,
@@ -171,12 +172,12 @@ def _is_lost(recall: ClassRecall, of: PredictionSet) -> bool:
     return few and learnt and recall.elsewhere >= ELSEWHERE and recall.surprise < SURPRISE and recall.outlier
 
 
-def _severity_of_classes(progress: float, verdict: Verdict) -> Severity:
-    return "note" if verdict.state == "still-improving" and progress > PROGRESS else "warning"
+def _severity_of_classes(progress: float, of: PredictionSet) -> Severity:
+    return "note" if progress > CLASS_PROGRESS and of.gain > PROGRESS else "warning"
 
 
 @rule("DA104", "class-confusion", severity="warning", since="0.2")
-def class_confusion(predictions: Predictions, verdict: Verdict) -> Iterator[Finding]:
+def class_confusion(predictions: Predictions) -> Iterator[Finding]:
     """Two classes are mixed up far more than the others.
 
     What it checks
@@ -191,7 +192,8 @@ def class_confusion(predictions: Predictions, verdict: Verdict) -> Iterator[Find
         Of at least 20 samples more than 30 %, surely more than 20 % (Wilson bound over all pairs) and more than
         2.25 times the error rate of all other classes, at an accuracy of at least 50 % and three classes or
         more. A class that is lost altogether is reported as class-misprediction. A warning, in a run that
-        converges too; a note where loss and pair still improve. Predictions of tokens are not looked at.
+        converges too; a note while the accuracy and the pair improve. Predictions of tokens are not looked
+        at.
 
     Known false alarms
         Classes that truly overlap.
@@ -220,7 +222,7 @@ def class_confusion(predictions: Predictions, verdict: Verdict) -> Iterator[Find
                 f"taken for class {pair.other} from step {one.first_step:g} to {one.last_step:g} (threshold "
                 f"{100 * CONFUSED:.0f} %); in the other classes {100 * pair.elsewhere:.0f} % are wrong"
                 f"{more}.",
-                severity=_severity_of_classes(pair.fall, verdict),
+                severity=_severity_of_classes(pair.fall, one),
                 confidence=sure(0.75, one.dumps),
                 evidence={
                     "class": pair.label,

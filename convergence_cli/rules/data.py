@@ -102,7 +102,7 @@ def _side_of_input(one: Input) -> str | None:
 
 
 @rule("DA105", "padded-sequences", severity="warning", since="0.2")
-def padded_sequences(tokens: Tokens, verdict: Verdict) -> Iterator[Finding]:
+def padded_sequences(tokens: Tokens) -> Iterator[Finding]:
     """Most positions of the sequences are padding, or one and the same token.
 
     What it checks
@@ -162,6 +162,7 @@ def padded_sequences(tokens: Tokens, verdict: Verdict) -> Iterator[Finding]:
                 "side": side,
             },
             series=f"input/{name}",
+            layer=name,
             first_step=one.first_step,
         )
 

@@ -99,12 +99,14 @@ class PredictionSet:
     """One output against its labels, pooled over the last third of the dumps (``first_step`` to ``last_step``).
 
     ``majority`` is the share of the most frequent class: the accuracy of a model that knows nothing else.
+    ``gain`` is by how much the accuracy lies above that of the third before; 0 where there is none.
     """
 
     name: str
     samples: int
     classes: int
     accuracy: float
+    gain: float
     majority: float
     recalls: tuple[ClassRecall, ...]
     pairs: tuple[ConfusedPair, ...]
@@ -234,6 +236,7 @@ def _prediction_set(name: str, found: list[Confusion]) -> PredictionSet:
         samples=int(total),
         classes=int((matrix.sum(axis=1) > 0).sum()),
         accuracy=accuracy,
+        gain=accuracy - float(np.trace(before) / before.sum()) if before.any() else 0.0,
         majority=float(matrix.sum(axis=1).max()) / total if total else NAN,
         recalls=_recalls(matrix, before, accuracy),
         pairs=_pairs(matrix, before),

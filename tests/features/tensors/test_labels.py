@@ -74,6 +74,7 @@ def test_recalls_are_of_the_last_third() -> None:
     one = _predictions(bad, bad, bad, good, [[31, 10], [6, 54]], good)
     assert (one.dumps, one.first_step, one.last_step, one.classes) == (2, 4.0, 5.0, 2)
     assert one.accuracy == pytest.approx(169 / 201)
+    assert one.gain == pytest.approx(169 / 201 - 144 / 200)
     recall = one.recall_of(0)
     assert recall is not None
     assert (recall.samples, recall.taken_for) == (81, 1)

@@ -56,7 +56,7 @@ fixtures:
 	$(PYTHON) -m venv .venv-fixtures
 	.venv-fixtures/bin/python -m pip install --quiet torch==2.13.0
 	.venv-fixtures/bin/python -m pip install --quiet -r fixtures/requirements.txt
-	set -e; for what in keras lightning huggingface tensorboard text trees trackers demo; do \
+	set -e; for what in keras lightning huggingface tensorboard text trees trackers tensors demo; do \
 		.venv-fixtures/bin/python fixtures/make_$$what.py; done
 
 clean:

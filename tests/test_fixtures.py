@@ -55,6 +55,19 @@ def test_a_healthy_run_raises_no_alarm(row: dict[str, str]) -> None:
     assert [(f.rule, f.message) for f in findings if f.severity != "note"] == []
 
 
+def test_dumped_tensors_name_the_layers_that_died_and_when() -> None:
+    dead, healthy = (
+        analyze_paths([str(FIXTURES / "tensors" / case)], Settings()).runs[0]
+        for case in ("dead-relu", "healthy-digits")
+    )
+    found = {(f.where.layer, f.where.first_step, f.severity) for f in dead.findings if f.name == "dead-relu"}
+    assert found == {("relu1", 121, "error"), ("relu2", 121, "error")}
+    assert "dying-relu" in {cause.name for cause in dead.causes[:2]}
+    assert {f.severity for f in healthy.findings} <= {"note"}
+    looked = {f"{family}101" for family in ("AC", "GR", "WT", "IN", "TE")}
+    assert not looked & {one.rule for one in (*dead.skipped, *healthy.skipped)}
+
+
 def test_truth_covers_every_case_and_every_label() -> None:
     named = {row["path"] for row in TRUTH}
     cases = {f"{case.parent.name}/{case.name}" for case in FIXTURES.glob("*/*/") if case.parent.name[0] not in "._"}

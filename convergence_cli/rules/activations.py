@@ -35,13 +35,14 @@ DRIFT_LEVEL = 1.0
 DRIFT_LEVEL_ALONE = 10.0
 FAST_DRIFT = 4.0
 FAST_DRIFT_LATE = 1.75
+FAST_DRIFT_LEVEL = 5.0
 DRIFT_DUMPS = 4
 UNEVEN = 100.0
 UNEVEN_EXTREME = 1e3
 STEP_UP = 8.0
 
 
-@rule("AC101", "dead-relu", severity="error", since="0.2")
+@rule("AC101", "dead-relu", severity="error", since="0.1")
 def dead_relu(dead_units: DeadUnits, verdict: Verdict) -> Iterator[Finding]:
     """Most units of a layer output exactly zero for every sample.
 
@@ -103,7 +104,7 @@ def _side_of_dead(one: IdleLayer) -> str:
     return "from-start" if one.first > DEAD else "later"
 
 
-@rule("AC102", "saturated-activation", severity="error", since="0.2")
+@rule("AC102", "saturated-activation", severity="error", since="0.1")
 def saturated_activation(activations: Activations, verdict: Verdict) -> Iterator[Finding]:
     """A hidden sigmoid or tanh sits at the ends of its range, where it passes no gradient.
 
@@ -163,7 +164,7 @@ def saturated_activation(activations: Activations, verdict: Verdict) -> Iterator
         )
 
 
-@rule("AC103", "activation-scale-drift", severity="error", since="0.2")
+@rule("AC103", "activation-scale-drift", severity="error", since="0.1")
 def activation_scale_drift(activations: Activations, verdict: Verdict) -> Iterator[Finding]:
     """The scale of a hidden activation keeps growing.
 
@@ -177,8 +178,8 @@ def activation_scale_drift(activations: Activations, verdict: Verdict) -> Iterat
 
     How it decides
         Grown at least 10-fold, and by at least a quarter within the last third of at least four dumps; or,
-        where a loss is logged beside it, 4-fold, and by three quarters within the last third. It must end
-        above 1, the scale that initializations aim at, or, without a loss, above 10. An error where the run
+        where a loss is logged beside it, 4-fold, by three quarters within the last third, and to above 5.
+        It must end above 1, the scale that initializations aim at, or, without a loss, above 10. An error where the run
         is stuck or diverges, or where there is no loss to judge by and it grew 100-fold; a warning in other
         runs; in a run that converges a note. What the network gives out, probabilities and the logits of
         attention are left out.
@@ -201,6 +202,7 @@ def activation_scale_drift(activations: Activations, verdict: Verdict) -> Iterat
         severity = graded(verdict, strong=one.growth >= DRIFT_EXTREME)
         step, fast = one.series.step, one.growth < DRIFT
         limit, late_limit = (FAST_DRIFT, FAST_DRIFT_LATE) if fast else (DRIFT, DRIFT_LATE)
+        level = DRIFT_LEVEL_ALONE if verdict.state == "no-loss" else FAST_DRIFT_LEVEL if fast else DRIFT_LEVEL
         yield finding(
             f"{one.series.layer}: its root mean square grew {one.growth:.3g}-fold, from {one.early:.3g} in the first "
             f"third of the dumps to {one.late:.3g} in the last (threshold {limit:g}), and still grows at step "
@@ -212,7 +214,7 @@ def activation_scale_drift(activations: Activations, verdict: Verdict) -> Iterat
                 "late": one.late,
                 "growth": round(one.growth, 2),
                 "threshold_growth": limit,
-                "threshold_late": DRIFT_LEVEL_ALONE if verdict.state == "no-loss" else DRIFT_LEVEL,
+                "threshold_late": level,
                 "late_growth": round(one.late_growth, 3),
                 "threshold_late_growth": late_limit,
                 "dumps": one.dumps,
@@ -230,10 +232,11 @@ def _drifts(one: Activation, verdict: Verdict) -> bool:
         return False
     if one.growth >= DRIFT and one.late_growth >= DRIFT_LATE:
         return True
-    return not alone and one.growth >= FAST_DRIFT and one.late_growth >= FAST_DRIFT_LATE
+    fast = one.growth >= FAST_DRIFT and one.late_growth >= FAST_DRIFT_LATE
+    return fast and not alone and one.late >= FAST_DRIFT_LEVEL
 
 
-@rule("IN104", "uneven-activation-scale", severity="error", since="0.2")
+@rule("IN104", "uneven-activation-scale", severity="error", since="0.1")
 def uneven_activation_scale(first_activations: FirstActivations, verdict: Verdict) -> Iterator[Finding]:
     """Before training the activations fade, blow up or jump from layer to layer.
 

@@ -33,7 +33,7 @@ CONFUSED_EXCESS = 2.25
 CONFUSED_CLASSES = 3
 
 
-@rule("DA102", "class-imbalance", severity="error", since="0.2")
+@rule("DA102", "class-imbalance", severity="error", since="0.1")
 def class_imbalance(labels: Labels, verdict: Verdict, predictions: Predictions | None = None) -> Iterator[Finding]:
     """One class has many times the samples of another.
 
@@ -105,7 +105,7 @@ def _severity_of_imbalance(side: str, verdict: Verdict) -> Severity:
     return "note" if side == "found" or verdict.label == "converging" else "warning"
 
 
-@rule("DA103", "class-misprediction", severity="warning", since="0.2")
+@rule("DA103", "class-misprediction", severity="warning", since="0.1")
 def class_misprediction(predictions: Predictions) -> Iterator[Finding]:
     """A class is lost: the model is right in general, but not on this one.
 
@@ -176,7 +176,7 @@ def _severity_of_classes(progress: float, of: PredictionSet) -> Severity:
     return "note" if progress > CLASS_PROGRESS and of.gain > PROGRESS else "warning"
 
 
-@rule("DA104", "class-confusion", severity="warning", since="0.2")
+@rule("DA104", "class-confusion", severity="warning", since="0.1")
 def class_confusion(predictions: Predictions) -> Iterator[Finding]:
     """Two classes are mixed up far more than the others.
 

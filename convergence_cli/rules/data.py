@@ -27,7 +27,7 @@ TOKEN = 0.9
 TOKEN_VOCABULARY = 32
 
 
-@rule("DA101", "unnormalized-input", severity="error", since="0.2")
+@rule("DA101", "unnormalized-input", severity="error", since="0.1")
 def unnormalized_input(inputs: Inputs, verdict: Verdict) -> Iterator[Finding]:
     """The inputs are far from the scale that networks are initialized for.
 
@@ -101,7 +101,7 @@ def _side_of_input(one: Input) -> str | None:
     return "spread" if one.features and one.spread > INPUT_SPREAD else None
 
 
-@rule("DA105", "padded-sequences", severity="warning", since="0.2")
+@rule("DA105", "padded-sequences", severity="warning", since="0.1")
 def padded_sequences(tokens: Tokens) -> Iterator[Finding]:
     """Most positions of the sequences are padding, or one and the same token.
 

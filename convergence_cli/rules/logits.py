@@ -31,7 +31,7 @@ FAST_LATE_GROWTH = 1.75
 MIN_DUMPS = 4
 
 
-@rule("AC104", "attention-logit-growth", severity="error", since="0.2")
+@rule("AC104", "attention-logit-growth", severity="error", since="0.1")
 def attention_logit_growth(attention_logits: AttentionLogits, verdict: Verdict) -> Iterator[Finding]:
     """Attention logits grow until each query looks at one key alone.
 
@@ -90,7 +90,7 @@ def _attention_grows(one: Reach) -> bool:
     return fast and one.lasting >= FAST_ATTENTION
 
 
-@rule("AC105", "output-logit-growth", severity="error", since="0.2")
+@rule("AC105", "output-logit-growth", severity="error", since="0.1")
 def output_logit_growth(output_logits: OutputLogits, verdict: Verdict) -> Iterator[Finding]:
     """The output logits run away: they grow without end, or drift off zero all together.
 

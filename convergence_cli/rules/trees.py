@@ -19,7 +19,7 @@ OVERWEIGHT = 0.8
 MIN_FEATURES = 10
 
 
-@rule("TR101", "deep-trees", severity="warning", since="0.2")
+@rule("TR101", "deep-trees", severity="warning", since="0.1")
 def deep_trees(trees: Trees, verdict: Verdict) -> Iterator[Finding]:
     """The trees are deeper than the number of samples can fill.
 
@@ -60,7 +60,7 @@ def deep_trees(trees: Trees, verdict: Verdict) -> Iterator[Finding]:
     )
 
 
-@rule("TR102", "feature-importance-overweight", severity="warning", since="0.2")
+@rule("TR102", "feature-importance-overweight", severity="warning", since="0.1")
 def feature_importance_overweight(trees: Trees, verdict: Verdict) -> Iterator[Finding]:
     """Nearly all of the model rests on three features.
 

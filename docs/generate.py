@@ -27,12 +27,21 @@ RULES_PAGE, README = ROOT / "docs" / "rules.md", ROOT / "README.md"
 LEFT_OUT = "..."
 _CONSOLE = re.compile(r"(?<=^```console\n).*?(?=^```$)", re.MULTILINE | re.DOTALL)
 _RULES_TABLE = re.compile(r"(?<=<!-- rules: written by docs/generate.py -->\n).*?(?=<!-- end of rules -->)", re.DOTALL)
+# By the beginning of the code.
 _FAMILIES = {
     "LC": "Loss curves",
     "GN": "Generalisation",
     "LR": "Learning rate",
-    "GR": "Gradient norm",
-    "LG": "The log itself",
+    "GR0": "Gradient norm",
+    "GR1": "Gradients, layer by layer",
+    "AC": "Activations and logits",
+    "WT": "Weights and updates",
+    "IN": "Initialization",
+    "TE": "Any tensor",
+    "DA": "Data and classes",
+    "DI": "Workers",
+    "TR": "Boosted trees",
+    "LG": "The log itself, and its writer",
     "SM": "SageMaker Debugger, with `--profile sagemaker`",
 }
 _PREFACE = """\
@@ -67,10 +76,13 @@ def _rule(rule: Rule) -> str:
 
 
 def rules_table() -> str:
-    """The rules of the default profile as the table of the README."""
-    rules = (rule for rule in all_rules() if rule.profile == DEFAULT_PROFILE)
-    head = "| code | name | highest severity | fires when |\n| --- | --- | --- | --- |\n"
-    return head + "".join(f"| {rule.code} | {rule.name} | {rule.severity} | {rule.summary} |\n" for rule in rules)
+    """The rules of the default profile as the table of the README: one row a family."""
+    rows = "| what is looked at | rules |\n| --- | --- |\n"
+    for family, title in _FAMILIES.items():
+        rules = [rule for rule in all_rules() if rule.code.startswith(family) and rule.profile == DEFAULT_PROFILE]
+        if rules:
+            rows += f"| {title} | {', '.join(f'{rule.code} {rule.name}' for rule in rules)} |\n"
+    return rows
 
 
 def console_blocks(text: str) -> Iterator[tuple[str, list[str]]]:

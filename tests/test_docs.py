@@ -14,8 +14,13 @@ import pytest
 
 from convergence_cli import pattern, roles
 from convergence_cli.features import classifier, segments, verdict, view
+from convergence_cli.features.tensors import FEATURES, activations
+from convergence_cli.model import DEFAULT_PROFILE
 from convergence_cli.readers import READERS, _collect, _guard, _text_runs, discover, reader, text, wandb
-from convergence_cli.rules import all_rules
+from convergence_cli.rules import Rule, _grading, all_rules
+from convergence_cli.tensors import archive, classes, histograms, names, read, safetensors, sample, twins, units
+from convergence_cli.tensors.find import MAX_FILES as MOST_DUMPS
+from convergence_cli.tensors.find import find_dumps
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "convergence_cli"
@@ -94,6 +99,24 @@ def test_thresholds_of_the_verdict_are_those_of_the_classifier() -> None:
         ("../SECURITY", "{} MiB for one record of a binary log", wandb.MAX_RECORD_BYTES >> 20),
         ("../SECURITY", "depth of {}", _guard.MAX_YAML_DEPTH),
         ("../SECURITY", "{:,} files in a folder", discover.MAX_FILES),
+        ("../SECURITY", "{:,} files with tensors", MOST_DUMPS),
+        ("../SECURITY", "more than {:,} times its size", archive.MAX_RATIO),
+        ("tensors", "more than {} MiB that", archive.BOMB_BYTES >> 20),
+        ("tensors", "more than {:,} times its size", archive.MAX_RATIO),
+        ("tensors", "files with tensors in a run | {:,}", MOST_DUMPS),
+        ("tensors", "tensors in a dump | {:,}", read.MAX_TENSORS),
+        ("tensors", "tensors times dumps | {:,}", read.MAX_ROWS),
+        ("tensors", "header of a safetensors file | {} MiB", safetensors.MAX_HEADER_BYTES >> 20),
+        ("tensors", "rows of histograms | {:,}", histograms.MAX_ROWS),
+        ("tensors", "classes | {:,}", classes.MAX_CLASSES),
+        ("tensors", "up to {:,} values", sample.EXACT_SIZE),
+        ("tensors", "exactly 0 in {:.0%} of the samples", units.PERSISTENT),
+        ("tensors", "below {:.0%} of its steepest", units.SATURATED_SLOPE),
+        ("tensors", "the first {} rows and columns", twins.JUDGED),
+        ("tensors", "fewer than {} samples", activations.MIN_SAMPLES),
+        ("tensors", "a probability of {:.0%}", _grading.SURE_OF_ONE_DUMP),
+        ("tensors", "within the first {:.0%} of the run", activations.FIRST_SHARE),
+        ("../README", "Above {:,} values quantiles", sample.EXACT_SIZE),
     ],
 )
 def test_numbers_told_are_those_of_the_code(document: str, sentence: str, value: float) -> None:
@@ -112,7 +135,9 @@ def test_formats_told_are_those_that_readers_and_fixtures_name() -> None:
     with (ROOT / "fixtures" / "truth.csv").open(newline="") as stream:
         made = {row["format"] for row in csv.DictReader(stream)}
     assert {reader(name).FORMAT for name in READERS} | made <= told
-    sources = "".join(path.read_text(encoding="utf-8") for path in (PACKAGE / "readers").glob("*.py"))
+    sources = "".join(
+        path.read_text(encoding="utf-8") for part in ("readers", "tensors") for path in (PACKAGE / part).glob("*.py")
+    )
     assert not {name for name in told if f'"{name}"' not in sources}
 
 
@@ -139,7 +164,52 @@ def test_files_and_targets_that_contributors_are_told_of_exist() -> None:
 
 
 def test_changelog_counts_the_rules() -> None:
-    assert f"- {len(all_rules())} rules" in page("CHANGELOG.md")
+    own = [rule for rule in all_rules() if rule.profile == DEFAULT_PROFILE]
+    of_tensors = [rule for rule in own if needs_tensors(rule)]
+    told = page("CHANGELOG.md")
+    assert f"- {len(own) - len(of_tensors)} rules on the loss" in told
+    assert f"- {len(of_tensors)} rules on tensors" in told
+    assert f"{len(all_rules()) - len(own)} rules with SageMaker's documented defaults" in told
+
+
+def needs_tensors(rule: Rule) -> bool:
+    return bool({*rule.needs, *rule.optional} & FEATURES.keys())
+
+
+def rows_of(section: str) -> list[list[str]]:
+    """The cells of the rows of the first table below the heading ``section`` of the page on tensors."""
+    text_ = page("docs/tensors.md").partition(f"## {section}\n")[2].partition("\n## ")[0]
+    rows = [
+        [cell.strip().strip("`") for cell in line.split("|")[1:-1]] for line in re.findall(r"^\|.*\|$", text_, re.M)
+    ]
+    return rows[2:]
+
+
+def test_layouts_of_dumps_are_found_as_told(tmp_path: Path) -> None:
+    for number, (path, step, worker, mode) in enumerate(rows_of("Layouts")):
+        file = tmp_path / str(number) / path
+        file.parent.mkdir(parents=True)
+        file.touch()
+        (found,) = find_dumps(tmp_path / str(number))
+        assert found.folder == tmp_path / str(number), path
+        assert [(dump.step, dump.worker, dump.mode) for dump in found.dumps] == [(float(step), worker, mode)], path
+
+
+def test_names_are_understood_as_told() -> None:
+    rows = rows_of("Names")
+    assert len(rows) > 5
+    for key, kind, name, layer in rows:
+        found = names.named(key)
+        assert [found.kind, found.name, found.layer] == [kind, name, layer], key
+    for key in ("weights/fc.weight", "grad/fc.weight", "act/relu", "targets/y"):
+        assert names.named(key).kind
+
+
+def test_every_rule_of_tensors_is_told_of() -> None:
+    told = re.findall(r"[A-Z]{2}1\d\d", " ".join(cells[1] for cells in rows_of("The rules")))
+    assert sorted(told) == [
+        rule.code for rule in all_rules() if rule.profile == DEFAULT_PROFILE and needs_tensors(rule)
+    ]
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))

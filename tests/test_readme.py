@@ -1,4 +1,4 @@
-"""The README is true: its commands are run, its code is executed, and what it lists is what there is."""
+"""The README and the page on automation are true: commands and code are run, and what is listed is what there is."""
 
 from __future__ import annotations
 
@@ -9,29 +9,36 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import OrderedDict
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
+from torch import nn
 
-from convergence_cli import errors
+from convergence_cli import errors, read_run
 from convergence_cli.features import verdict
 from convergence_cli.model import LABELS
+from convergence_cli.pipeline import analyze_paths
 from convergence_cli.reporters import concise
-from convergence_cli.settings import FORMATS, resolve
+from convergence_cli.settings import FORMATS, Settings, resolve
 from tests.cli.process import clean_environment
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+AUTOMATION = (ROOT / "docs" / "automation.md").read_text(encoding="utf-8")
 sys.path.insert(0, str(ROOT / "docs"))
 generate: Any = import_module("generate")
-COMMANDS = ("analyze", "classify", "ingest", "report", "rules", "explain", "demo")
+# The mark of the code that goes into a training.
+DUMPS = "def dump("
+COMMANDS = ("analyze", "classify", "inspect", "ingest", "report", "rules", "explain", "demo")
 
 
 def fenced(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^```{language}\n(.*?)^```$", README + AUTOMATION, re.MULTILINE | re.DOTALL)
 
 
 def section(title: str) -> str:
@@ -60,7 +67,7 @@ def test_sessions_are_what_the_program_writes(command: str, shown: list[str]) ->
     assert re.fullmatch(pattern, written), f"run docs/generate.py; {command} now writes:\n{written}"
 
 
-@pytest.mark.parametrize("code", fenced("python"))
+@pytest.mark.parametrize("code", [code for code in fenced("python") if DUMPS not in code])
 def test_code_runs_and_prints_what_it_says(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(ROOT / "fixtures", tmp_path / "fixtures")
     monkeypatch.chdir(tmp_path)
@@ -68,6 +75,37 @@ def test_code_runs_and_prints_what_it_says(code: str, tmp_path: Path, monkeypatc
     with contextlib.redirect_stdout(printed):
         exec(compile(code, "README.md", "exec"), {})
     assert printed.getvalue().splitlines() == re.findall(r"print\(.*\)  # (.*)", code)
+
+
+def test_code_for_a_training_dumps_what_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (code,) = [code for code in fenced("python") if DUMPS in code]
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    model = nn.Sequential(OrderedDict(conv=nn.Conv2d(1, 4, 3), relu=nn.ReLU(), flat=nn.Flatten(), fc=nn.Linear(144, 3)))
+    model.conv.requires_grad_(False)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    scope: dict[str, Any] = {"model": model}
+    exec(compile(code, "README.md", "exec"), scope)
+    for step in range(3):
+        loss = nn.functional.cross_entropy(model(torch.randn(16, 1, 8, 8)), torch.arange(16) % 3)
+        optimizer.zero_grad()
+        loss.backward()
+        scope["dump"](step)
+        optimizer.step()
+    found = read_run("runs/1").tensors
+    assert found is not None
+    assert found.steps.tolist() == [0, 1, 2]
+    assert not found.notes
+    names: dict[str, set[str]] = {}
+    for row in found.rows():
+        names.setdefault(row.kind, set()).add(row.name)
+    assert names == {
+        "weight": {"conv.weight", "conv.bias", "fc.weight", "fc.bias"},
+        "gradient": {"fc.weight", "fc.bias"},
+        "activation": {"conv", "relu", "flat", "fc"},
+    }
+    findings = [finding for run in analyze_paths(["runs/1"], Settings()).runs for finding in run.findings]
+    assert {one.where.layer for one in findings if one.name == "frozen-parameters"} == {"conv"}
 
 
 def test_each_command_has_the_options_that_it_is_shown_with(helps: dict[str, str]) -> None:
@@ -128,8 +166,9 @@ def test_settings_shown_are_accepted(tmp_path: Path) -> None:
 
 
 def test_workflow_is_a_list_of_steps() -> None:
-    (text,) = fenced("yaml")
-    assert all({"run", "uses"} & set(step) for step in yaml.safe_load(text))
+    workflows = fenced("yaml")
+    assert len(workflows) == 2
+    assert all({"run", "uses"} & set(step) for text in workflows for step in yaml.safe_load(text))
 
 
 def test_files_named_exist_and_the_page_is_short() -> None:

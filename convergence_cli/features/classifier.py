@@ -116,7 +116,8 @@ def over(value: float, threshold: float, sharpness: float = 4.0) -> float:
     # Not "value <= 0": NaN, where huge values overflow, is no sign of anything.
     if not value > 0:
         return 0.0
-    return logistic(sharpness * math.log(value / threshold))
+    # Two logarithms: the quotient of a denormal number can round to zero.
+    return logistic(sharpness * (math.log(value) - math.log(threshold)))
 
 
 def diverging_of(shape: Shape) -> float:

@@ -178,11 +178,11 @@ def activation_scale_drift(activations: Activations, verdict: Verdict) -> Iterat
 
     How it decides
         Grown at least 10-fold, and by at least a quarter within the last third of at least four dumps; or,
-        where a loss is logged beside it, 4-fold, by three quarters within the last third, and to above 5.
-        It must end above 1, the scale that initializations aim at, or, without a loss, above 10. An error where the run
-        is stuck or diverges, or where there is no loss to judge by and it grew 100-fold; a warning in other
-        runs; in a run that converges a note. What the network gives out, probabilities and the logits of
-        attention are left out.
+        where a loss is logged beside it, 4-fold, by three quarters within the last third, and to above 5. It
+        must end above 1, the scale that initializations aim at, or, without a loss, above 10. An error where
+        the run is stuck or diverges, or where there is no loss to judge by and it grew 100-fold; a warning in
+        other runs; in a run that converges a note. What the network gives out, probabilities and the logits
+        of attention are left out.
 
     Known false alarms
         Residual streams that begin near zero grow in healthy training, early; a run cut off so early that

@@ -17,6 +17,8 @@ FloatArray = npt.NDArray[np.float64]
 KINDS = ("weight", "gradient", "update", "activation", "input", "label", "output")
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 UNKNOWN = float("nan")
+# How frameworks that put the output axis of a weight last (Keras, Flax) name such weights.
+OUTPUT_LAST = ("kernel", "recurrent_kernel", "depthwise_kernel")
 _NO_QUANTILES = (UNKNOWN,) * len(QUANTILES)
 
 
@@ -34,7 +36,7 @@ class TensorRow:
     are over the finite values; ``count`` counts all values, ``nan``, ``inf`` (either sign), ``negative_inf``
     and ``zero`` those of them.
 
-    Of the units (output features or channels; for a weight and its gradient the first axis):
+    Of the units (output features or channels; of a weight and its gradient the first axis, of a kernel the last):
     ``units`` how many, ``samples`` how many values each has; shares from 0 to 1 of them: ``dead`` (exactly zero in
     at least 99 % of the samples; of a gradient: its row is zero), ``saturated`` (beyond the limits of tanh or
     sigmoid in at least 99 % of the samples), ``constant`` (the same value in every sample), ``twin`` (the same

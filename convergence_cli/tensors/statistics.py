@@ -23,16 +23,16 @@ __all__ = ["difference", "measure"]
 def measure(tensor: StoredTensor, kind: str, *, unit_axis: int | None = None, function: str = "") -> dict[str, Any]:
     """The fields of ``TensorRow`` that the values tell, by name; what they do not tell is absent.
 
-    ``kind`` is one of ``KINDS``. ``unit_axis`` is the dimension of the features or channels of an activation, output
-    or input; a weight and its gradient have their units along the first. ``function`` is the activation function
-    where it is known, ``tanh_input`` or ``sigmoid_input`` where the values are what goes into one.
+    ``kind`` is one of ``KINDS``. ``unit_axis`` is the dimension of the features or channels; those of a weight and its
+    gradient lie along the first where it is None. ``function`` is the activation function where it is known,
+    ``tanh_input`` or ``sigmoid_input`` where the values are what goes into one.
     No values make it raise; ``SourceError`` comes from ``tensor.blocks`` alone.
 
     Memory is a few megabytes at any size. Up to 65,536 values, and for 16- and 8-bit floats at any size, quantiles
     are exact; else see ``Sample``.
     """
     if kind in ("weight", "gradient"):
-        unit_axis = 0
+        unit_axis = unit_axis or 0
     elif kind not in ("activation", "output", "input"):
         unit_axis = None
     if unit_axis is not None and not -len(tensor.shape) <= unit_axis < len(tensor.shape):

@@ -1,10 +1,12 @@
-"""Which axis of an activation, output or input its units lie along: the one as long as a layer is wide."""
+"""Which axis of a tensor its units lie along; of an activation, output or input the one as long as a layer is wide."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from convergence_cli.tensor_stats import OUTPUT_LAST
 
 if TYPE_CHECKING:
     from convergence_cli.tensors.names import Named
@@ -38,11 +40,20 @@ class Widths:
 def unit_axis(name: Named, shape: Shape, widths: Widths) -> int | None:
     """The axis of the units of a tensor of ``shape``; None for kinds that have no such axis, and for fewer than 2 axes.
 
-    With two axes the last; with three the last too (batch, time, features), unless only axis 1 has as many entries
+    Of a weight and its gradient the first, as PyTorch has it; where its name is that of Keras and Flax (``kernel``)
+    the last.
+    """
+    if len(shape) < 2:
+        return None
+    if name.kind in ("weight", "gradient"):
+        return len(shape) - 1 if name.name.rpartition(".")[2].lower().startswith(OUTPUT_LAST) else 0
+    return _axis_of_samples(name, shape, widths) if name.kind in ("activation", "output", "input") else None
+
+
+def _axis_of_samples(name: Named, shape: Shape, widths: Widths) -> int:
+    """With two axes the last; with three the last too (batch, time, features), unless only axis 1 has as many entries
     as a convolution has channels; with more axis 1 (batch, channels, ...), unless only the last has.
     """
-    if name.kind not in ("activation", "output", "input") or len(shape) < 2:
-        return None
     last = len(shape) - 1
     if last == 1:
         return 1

@@ -251,3 +251,15 @@ def test_units_lie_along_the_axis_that_is_as_long_as_a_layer_is_wide(
     key: str, shape: tuple[int, ...], known: dict[str, tuple[int, ...]], axis: int | None
 ) -> None:
     assert unit_axis(named(key), shape, widths(**known)) == axis
+
+
+def test_units_of_a_kernel_lie_along_its_last_axis(tmp_path: Path) -> None:
+    # Pixels that are black in the whole batch leave rows of zeros in the gradient of Keras and Flax: no unit is dead.
+    gradient = np.random.default_rng(0).standard_normal((10, 6)).astype(np.float32)
+    gradient[:8] = 0
+    saved(tmp_path, 1, gradient__dense__kernel=gradient, gradient__fc__weight=gradient.T.copy())
+    gradient[:, 3:] = 0
+    saved(tmp_path, 2, gradient__dense__kernel=gradient, gradient__fc__weight=gradient.T.copy())
+    stats = read_run(tmp_path)
+    for name in ("dense.kernel", "fc.weight"):
+        assert [(one.units, one.dead) for one in stats.rows() if one.name == name] == [(6, 0), (6, 0.5)]

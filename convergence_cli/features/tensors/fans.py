@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from convergence_cli.tensor_stats import OUTPUT_LAST
+
 if TYPE_CHECKING:
     from convergence_cli.features.tensors.series import Series
-
-# Frameworks that put the output axis last name their weights so.
-_OUTPUT_LAST = ("kernel", "recurrent_kernel", "depthwise_kernel")
 
 
 def fans_of(shape: tuple[int, ...], leaf: str) -> tuple[tuple[int, int], ...]:
@@ -23,7 +22,7 @@ def fans_of(shape: tuple[int, ...], leaf: str) -> tuple[tuple[int, int], ...]:
     first = (shape[1] * field, shape[0] * field)
     field = math.prod(shape[:-2])
     last = (shape[-2] * field, shape[-1] * field)
-    if leaf.startswith(_OUTPUT_LAST):
+    if leaf.startswith(OUTPUT_LAST):
         return (last,)
     if leaf.startswith("weight") or "weight" in leaf:
         return (first,)

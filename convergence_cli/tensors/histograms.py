@@ -220,12 +220,12 @@ def _statistics(histogram: Histogram) -> dict[str, Any]:
     middle, width = (left + right) / 2, right - left
     mean = histogram.total / number if told else float(count @ middle) / inside
     variance = float(count @ ((middle - mean) ** 2 + width**2 / 12)) / inside if inside else float("nan")
-    squares = variance + mean**2
+    squares = variance + mean * mean
     if told:
         squares = histogram.squares / number
         # Writers add up in float32: of values far from zero nothing of the variance is left.
-        if squares - mean**2 > _SHARE_OF_VARIANCE * squares:
-            variance = squares - mean**2
+        if squares - mean * mean > _SHARE_OF_VARIANCE * squares:
+            variance = squares - mean * mean
     fields: dict[str, Any] = {
         "count": number,
         "mean": mean,

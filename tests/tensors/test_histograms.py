@@ -22,7 +22,7 @@ from convergence_cli.readers import tensorboard
 from convergence_cli.readers._guard import ReadOptions, Source
 from convergence_cli.readers.discover import discover
 from convergence_cli.tensor_stats import QUANTILES, TensorStats
-from convergence_cli.tensors.histograms import read_histograms
+from convergence_cli.tensors.histograms import Histogram, read_histograms, statistics
 
 RANDOM = np.random.default_rng(11)
 
@@ -196,3 +196,11 @@ def test_damaged_histograms_never_raise(data: st.DataObject) -> None:
         for source in found:
             source.histograms = True
         read_histograms(found)
+
+
+@pytest.mark.parametrize("total", [1e200, -1e300, 1.7e308])
+def test_a_mean_whose_square_is_no_number_is_told_alone(total: float) -> None:
+    one = np.ones(1)
+    found = statistics(Histogram(-one, one, 3 * one, low=-1.0, high=1.0, number=3.0, total=total, squares=2.0))
+    assert found["mean"] == total / 3
+    assert all(np.all(np.isfinite(value)) for value in found.values())

@@ -26,7 +26,6 @@ BACKWARD_DEEP = 20.0
 DEEP = 6
 RISES_WITH_DEPTH = -0.7
 STARVED = 0.2
-LOSS_STAYS = 1.1
 
 
 @rule("GR101", "vanishing-gradient", severity="error", since="0.1")
@@ -207,8 +206,8 @@ def gradient_starvation(gradients: Gradients, verdict: Verdict) -> Iterator[Find
 
     How it decides
         In every dump after the spike (at least 2) the norm is below a fifth of its median before, and the loss
-        has stayed a tenth above its level, where gradients should be larger. Error in a run that fails, else
-        warning; silent in one that converges.
+        stays above its level, where gradients should be larger. Error in a run that fails, note in one that
+        converges, else warning.
 
     Known false alarms
         None known.
@@ -216,10 +215,8 @@ def gradient_starvation(gradients: Gradients, verdict: Verdict) -> Iterator[Find
     References
         Lu et al. 2019, "Dying ReLU and initialization"; Zhang et al. 2022 (OPT), section 2.4.
     """
-    if verdict.label == "converging":
-        return
     starved = [one for one in gradients.starved if one.after < STARVED * one.before]
-    starved = [one for one in starved if one.loss_after > LOSS_STAYS * one.loss_before]
+    starved = [one for one in starved if one.loss_after > one.loss_before]
     for number, one in enumerate(starved[:MOST_LAYERS]):
         series = one.layer.series
         yield finding(
@@ -236,7 +233,6 @@ def gradient_starvation(gradients: Gradients, verdict: Verdict) -> Iterator[Find
                 "threshold_ratio": STARVED,
                 "loss_before": one.loss_before,
                 "loss_after": one.loss_after,
-                "threshold_loss": LOSS_STAYS,
                 "dumps_after": one.dumps_after,
             },
             series=series.title,

@@ -244,7 +244,9 @@ def widths(**weights: tuple[int, ...]) -> Widths:
         ("input/x", (8, 3, 32, 32), {"conv1": (16, 3, 5, 5)}, 1),
         ("output/logits", (8, 10), {}, 1),
         ("label/y", (8, 10), {}, None),
-        ("weight/fc.weight", (8, 10), {}, None),
+        ("weight/fc.weight", (8, 10), {}, 0),
+        ("gradient/dense/kernel", (8, 10), {}, 1),
+        ("label/y", (8, 10), {}, None),
     ],
 )
 def test_units_lie_along_the_axis_that_is_as_long_as_a_layer_is_wide(

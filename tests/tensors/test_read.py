@@ -246,7 +246,6 @@ def widths(**weights: tuple[int, ...]) -> Widths:
         ("label/y", (8, 10), {}, None),
         ("weight/fc.weight", (8, 10), {}, 0),
         ("gradient/dense/kernel", (8, 10), {}, 1),
-        ("label/y", (8, 10), {}, None),
     ],
 )
 def test_units_lie_along_the_axis_that_is_as_long_as_a_layer_is_wide(

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from convergence_cli.model import Severity, Verdict
 
+Item = TypeVar("Item")
+
 # Layers named apart by one rule; the rest are counted.
 MOST_LAYERS = 4
+# From a single dump nothing can be said to last.
+SURE_OF_ONE_DUMP = 0.6
 
 
 def is_failing(verdict: Verdict) -> bool:
@@ -30,6 +35,18 @@ def others(count: int, noun: str = "layer") -> str:
     return f" ({count} more {noun}{'s' if count > 1 else ''} likewise)"
 
 
-def unnamed(total: int, number: int, noun: str = "layer") -> str:
-    """For the first of ``total`` findings of one rule: how many are not named apart."""
-    return "" if number else others(total - MOST_LAYERS, noun)
+def graded(verdict: Verdict, *, strong: bool) -> Severity:
+    """As ``severity_in``, but where no loss tells how the run fares only ``strong`` evidence is an error."""
+    severity = severity_in(verdict)
+    return "warning" if severity == "error" and verdict.state == "no-loss" and not strong else severity
+
+
+def sure(confidence: float, dumps: int) -> float:
+    """``confidence``, but no more than one dump allows."""
+    return confidence if dumps > 1 else min(confidence, SURE_OF_ONE_DUMP)
+
+
+def shown(found: Sequence[Item], noun: str = "layer") -> Iterator[tuple[Item, str]]:
+    """The first of ``found``, which come worst first, each with a clause: on the first one, how many are not shown."""
+    for index, item in enumerate(found[:MOST_LAYERS]):
+        yield item, others(len(found) - MOST_LAYERS, noun) if index == 0 else ""

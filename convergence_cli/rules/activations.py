@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from convergence_cli.rules._grading import graded, shown, sure
 from convergence_cli.rules._registry import finding, rule
+from convergence_cli.rules._standing import graded, shown, sure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from convergence_cli.printable import printable
-from convergence_cli.rules._grading import shown, sure
 from convergence_cli.rules._registry import finding, rule
-from convergence_cli.rules._standing import is_failing
+from convergence_cli.rules._standing import is_failing, shown, sure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,8 +6,8 @@ import math
 from typing import TYPE_CHECKING
 
 from convergence_cli.printable import printable
-from convergence_cli.rules._grading import graded, sure
 from convergence_cli.rules._registry import finding, rule
+from convergence_cli.rules._standing import graded, sure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,7 +6,7 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from convergence_cli.rules._registry import finding, rule
-from convergence_cli.rules._standing import MOST_LAYERS, others, severity_in, unnamed
+from convergence_cli.rules._standing import others, severity_in, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -146,10 +146,10 @@ def _grown(gradients: Gradients, verdict: Verdict) -> Iterator[Finding]:
     grown = [one for one in gradients.layers if one.growth >= limit and one.lasting >= limit * one.early]
     grown = [one for one in grown if len(one.step) >= 4]
     grown.sort(key=lambda one: -one.growth)
-    for number, one in enumerate(grown[:MOST_LAYERS]):
+    for one, more in shown(grown):
         yield finding(
             f"The gradient of {one.series.layer} has grown {one.growth:.3g}-fold, from a root mean square of "
-            f"{one.early:.3g} to {one.end:.3g} at step {one.step[-1]:g}{unnamed(len(grown), number)}.",
+            f"{one.early:.3g} to {one.end:.3g} at step {one.step[-1]:g}{more}.",
             severity=severity_in(verdict),
             confidence=0.85,
             evidence={
@@ -217,12 +217,12 @@ def gradient_starvation(gradients: Gradients, verdict: Verdict) -> Iterator[Find
     """
     starved = [one for one in gradients.starved if one.after < STARVED * one.before]
     starved = [one for one in starved if one.loss_after > one.loss_before]
-    for number, one in enumerate(starved[:MOST_LAYERS]):
+    for one, more in shown(starved):
         series = one.layer.series
         yield finding(
             f"Since the spike of the loss at step {one.spike_step:g} the gradient norm of {series.layer} is at most "
             f"{one.after:.3g}, against {one.before:.3g} before"
-            f"{unnamed(len(starved), number)}; "
+            f"{more}; "
             f"the loss went from {one.loss_before:.4g} to {one.loss_after:.4g}.",
             severity=severity_in(verdict),
             confidence=0.8,

@@ -6,7 +6,7 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from convergence_cli.rules._registry import finding, rule
-from convergence_cli.rules._standing import MOST_LAYERS, severity_in, unnamed
+from convergence_cli.rules._standing import severity_in, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,12 +44,11 @@ def symmetric_initialization(initialization: Initialization, verdict: Verdict) -
     """
     found = [one for one in initialization.layers if one.twin >= TWIN_SHARE and not _is_meant(one, initialization)]
     found.sort(key=lambda one: -(one.twin_end if isfinite(one.twin_end) else 1.0))
-    for number, one in enumerate(found[:MOST_LAYERS]):
+    for one, more in shown(found):
         value = f"all are {one.rms:.3g}" if one.std == 0 else f"{100 * one.twin:.0f} % are copies of another"
         still = f"; at the last dump {100 * one.twin_end:.0f} % still are" if initialization.dumps else ""
         yield finding(
-            f"The units of {one.series.layer} start alike at step {one.step:g}: {value}{still}"
-            f"{unnamed(len(found), number)}.",
+            f"The units of {one.series.layer} start alike at step {one.step:g}: {value}{still}{more}.",
             severity=severity_in(verdict),
             confidence=0.9 if one.twin_end >= TWIN_SHARE else 0.7,
             evidence={
@@ -124,11 +123,11 @@ def initialization_too_large(initialization: Initialization, verdict: Verdict) -
 
 
 def _of_wrong_scale(found: list[Born], verdict: Verdict, limit: float, side: str) -> Iterator[Finding]:
-    for number, one in enumerate(found[:MOST_LAYERS]):
+    for one, more in shown(found):
         he = (2 / one.fan_in) ** 0.5
         yield finding(
             f"The weights of {one.series.layer} start with a root mean square of {one.rms:.3g}, a gain of "
-            f"{one.gain:.3g} for {one.fan_in} inputs (He: {he:.3g}){unnamed(len(found), number)}.",
+            f"{one.gain:.3g} for {one.fan_in} inputs (He: {he:.3g}){more}.",
             severity=severity_in(verdict),
             confidence=0.85,
             evidence={

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from convergence_cli.rules._grading import graded, shown
 from convergence_cli.rules._registry import finding, rule
+from convergence_cli.rules._standing import graded, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from convergence_cli.rules._registry import finding, rule
-from convergence_cli.rules._standing import MOST_LAYERS, unnamed
+from convergence_cli.rules._standing import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,11 +38,11 @@ def replicas_differ(replicas: Replicas) -> Iterator[Finding]:
         one rank, found after 10 days).
     """
     apart = [one for one in replicas.apart if one.difference > DIFFERENCE]
-    for number, one in enumerate(apart[:MOST_LAYERS]):
+    for one, more in shown(apart, "tensor"):
         when = "already at the first dump" if one.from_start else f"from step {one.first_step:g} on"
         yield finding(
             f"{one.layer} differs between workers {one.workers[0]} and {one.workers[1]} {when}, by "
-            f"{one.difference:.2g} of its root mean square{unnamed(len(apart), number, 'tensor')}; "
+            f"{one.difference:.2g} of its root mean square{more}; "
             f"{replicas.compared} tensors of {replicas.workers} workers were compared.",
             severity="error",
             confidence=0.7 if one.from_start else 0.95,

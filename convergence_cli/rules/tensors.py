@@ -6,7 +6,7 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from convergence_cli.rules._registry import finding, rule
-from convergence_cli.rules._standing import MOST_LAYERS, is_failing, others, severity_in, unnamed
+from convergence_cli.rules._standing import is_failing, others, severity_in, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,8 +54,8 @@ def exploding_tensor(tensors: Tensors, verdict: Verdict) -> Iterator[Finding]:
     grown = [one for one in tensors.growing if one.rising and one.series.kind not in {"gradient", "update"}]
     grown = [one for one in grown if one.end >= GROWTH * one.early or one.end >= SHARE_OF_LIMIT * one.limit]
     grown.sort(key=lambda one: -one.end / one.early)
-    for number, one in enumerate(grown[:MOST_LAYERS]):
-        yield _growing(one, verdict, unnamed(len(grown), number, "tensor"))
+    for one, more in shown(grown, "tensor"):
+        yield _growing(one, verdict, more)
 
 
 def _counts(one: NonFiniteTensor, verdict: Verdict) -> bool:
@@ -181,11 +181,11 @@ def unchanged_tensor(tensors: Tensors, verdict: Verdict, weights: Weights | None
     stopped = sum(one.series.kind == "weight" and one.dumps < one.of for one in found)
     if weights is not None and stopped == sum(one.is_matrix for one in weights.series):
         found = [one for one in found if one.series.kind != "weight"]
-    for number, one in enumerate(found[:MOST_LAYERS]):
+    for one, more in shown(found, "tensor"):
         yield _lasting(
             one,
             f"{one.series.title} is the same in the last {one.dumps} of {one.of} dumps, from step {one.since:g} to "
-            f"{one.series.step[-1]:g}{unnamed(len(found), number, 'tensor')}.",
+            f"{one.series.step[-1]:g}{more}.",
             verdict,
             {"gradient": one.gradient if isfinite(one.gradient) else None, "threshold_dumps": UNCHANGED_DUMPS},
         )

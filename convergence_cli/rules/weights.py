@@ -6,7 +6,7 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from convergence_cli.rules._registry import finding, rule
-from convergence_cli.rules._standing import MOST_LAYERS, is_failing, others, severity_in, unnamed
+from convergence_cli.rules._standing import is_failing, others, severity_in, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -110,10 +110,10 @@ def update_ratio_too_large(updates: Updates, verdict: Verdict) -> Iterator[Findi
     """
     large = [one for one in updates.layers if one.per_step >= LARGE_STEP or one.peak >= LARGE_PEAK]
     large = sorted((one for one in large if not one.from_nothing), key=lambda one: -max(one.per_step, one.peak))
-    for number, one in enumerate(large[:MOST_LAYERS]):
+    for one, more in shown(large):
         yield finding(
             f"One step changes the weights of {one.series.layer} by {one.per_step:.2g} of their norm (median), and by "
-            f"{one.peak:.2g} on average up to step {one.step:g}{unnamed(len(large), number)}.",
+            f"{one.peak:.2g} on average up to step {one.step:g}{more}.",
             severity=severity_in(verdict),
             confidence=0.85,
             evidence={
@@ -159,7 +159,7 @@ def frozen_parameters(weights: Weights, verdict: Verdict) -> Iterator[Finding]:
     flowing = sorted((one for one in matrices if one.gradient > 0), key=lambda one: -one.gradient)
     # Layers without gradient are still for one reason, be it a freeze or a dead layer behind them.
     quiet = [one for one in matrices if not one.gradient > 0]
-    named = [(one, unnamed(len(flowing), number)) for number, one in enumerate(flowing[:MOST_LAYERS])]
+    named = list(shown(flowing))
     named += [(one, others(len(quiet) - 1)) for one in quiet[:1]]
     for one, more in named if moving else [((flowing or quiet)[0], "")]:
         flows = one.gradient > 0
@@ -223,11 +223,11 @@ def weights_growing(weights: Weights, verdict: Verdict) -> Iterator[Finding]:
         if one.end >= GROWN * one.first and one.late_rise >= STILL_GROWS and one.gain >= GROWN_GAIN
     ]
     grown.sort(key=lambda one: -one.end / one.first)
-    for number, one in enumerate(grown[:MOST_LAYERS]):
+    for one, more in shown(grown):
         yield finding(
             f"The weights of {one.series.layer} have grown {one.end / one.first:.3g}-fold (norm {one.first:.3g} to "
             f"{one.end:.3g} at step {one.series.step[-1]:g}, gain {one.gain:.3g}) and still grow"
-            f"{unnamed(len(grown), number)}.",
+            f"{more}.",
             severity=severity_in(verdict),
             confidence=0.8,
             evidence={

@@ -17,7 +17,7 @@ from convergence_cli.features import classifier, segments, verdict, view
 from convergence_cli.features.tensors import FEATURES, activations
 from convergence_cli.model import DEFAULT_PROFILE
 from convergence_cli.readers import READERS, _collect, _guard, _text_runs, discover, reader, text, wandb
-from convergence_cli.rules import Rule, _grading, all_rules
+from convergence_cli.rules import Rule, _standing, all_rules
 from convergence_cli.tensors import archive, classes, histograms, names, read, safetensors, sample, twins, units
 from convergence_cli.tensors.find import MAX_FILES as MOST_DUMPS
 from convergence_cli.tensors.find import find_dumps
@@ -97,6 +97,10 @@ def test_thresholds_of_the_verdict_are_those_of_the_classifier() -> None:
         ("formats", "more than {:.0%} of the points", segments._UNORDERED_SHARE),
         ("formats", "once it has {} points", segments._MIN_FRESH),
         ("../SECURITY", "{} MiB for one record of a binary log", wandb.MAX_RECORD_BYTES >> 20),
+        ("../SECURITY", "{} MiB for one JSON document", _guard.MAX_DOCUMENT_BYTES >> 20),
+        ("../SECURITY", "{} MiB for one line", _guard.MAX_LINE_BYTES >> 20),
+        ("../SECURITY", "{} MiB for a settings file", _guard.MAX_CONFIG_BYTES >> 20),
+        ("../SECURITY", "{:,} series", _collect.MAX_SERIES),
         ("../SECURITY", "depth of {}", _guard.MAX_YAML_DEPTH),
         ("../SECURITY", "{:,} files in a folder", discover.MAX_FILES),
         ("../SECURITY", "{:,} files with tensors", MOST_DUMPS),
@@ -114,7 +118,7 @@ def test_thresholds_of_the_verdict_are_those_of_the_classifier() -> None:
         ("tensors", "below {:.0%} of its steepest", units.SATURATED_SLOPE),
         ("tensors", "the first {} rows and columns", twins.JUDGED),
         ("tensors", "fewer than {} samples", activations.MIN_SAMPLES),
-        ("tensors", "a probability of {:.0%}", _grading.SURE_OF_ONE_DUMP),
+        ("tensors", "a probability of {:.0%}", _standing.SURE_OF_ONE_DUMP),
         ("tensors", "within the first {:.0%} of the run", activations.FIRST_SHARE),
         ("../README", "Above {:,} values quantiles", sample.EXACT_SIZE),
     ],

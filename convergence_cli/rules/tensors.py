@@ -71,9 +71,10 @@ def _not_finite(broken: list[NonFiniteTensor], verdict: Verdict) -> Finding:
     kinds = " and ".join(
         f"{int(count):,} {name} values" for name, count in (("NaN", first.nan), ("infinite", first.inf)) if count
     )
+    where = f": it is the first of {len(broken)} tensors that are not finite" if len(broken) > 1 else ""
     return finding(
         f"{first.series.title} has {kinds} (of {int(first.series.number('count')[-1]):,}) from step "
-        f"{first.first_step:g} on: it is the first of {len(broken)} tensors that are not finite.",
+        f"{first.first_step:g} on{where}.",
         severity="error" if first.lasting else severity_in(verdict),
         confidence=0.97,
         evidence={

@@ -152,7 +152,8 @@ def _folder(root: Path, patterned: bool) -> Found:
         raise SourceError(
             str(root),
             f"No training log was found among {seen}." if files else f"{printable(root)} holds no files.",
-            "Point ctroubleshoot at the folder that holds metrics.csv, trainer_state.json, event files, a text log or tensors.",
+            "Point ctroubleshoot at the folder that holds metrics.csv, trainer_state.json, event files, a text log or"
+            " tensors.",
         )
     return Found(tuple(candidates), tuple(errors))
 

@@ -6,7 +6,7 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from convergence_cli.rules._registry import finding, rule
-from convergence_cli.rules._standing import others, severity_in, shown
+from convergence_cli.rules._standing import graded, others, severity_in, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +18,9 @@ FADED = 1e-3
 FADED_UNORDERED = 1e-4
 FALLS_WITH_DEPTH = 0.7
 SHARE_OF_DUMPS = 0.5
+LEAST_DUMPS = 2
+BEYOND_ALL = 2.0
+FADED_FAR = 1e-5
 GROWTH = 10.0
 GROWTH_ALONE = 100.0
 TO_WEIGHT = 20.0
@@ -40,11 +43,12 @@ def vanishing_gradient(gradients: Gradients, verdict: Verdict) -> Iterator[Findi
         Layers without gradient keep their random weights; the layers behind them learn from noise.
 
     How it decides
-        The smallest level is below a thousandth of the largest behind it, in at least half of the dumps, and
-        the levels fall towards the input (rank correlation with depth at least 0.7; where the order of layers
-        is not known, below 1/10,000 instead). At least 3 layers. Never by an absolute size: 1e-7 is healthy in
-        a large model and far too much in a small one. Error in a run that is stuck, diverges or logs no loss,
-        warning while that is open, note in a converging run.
+        The smallest level is below a thousandth of the largest behind it, in at least half of the dumps (2 or
+        more) and in the last third of them, and the levels fall towards the input (rank correlation with
+        depth at least 0.7; where the order of layers is not known, below 1/10,000 instead). At least 3
+        layers. Never by an absolute size: 1e-7 is healthy in a large model and far too much in a small one.
+        Error in a run that is stuck, diverges or logs no loss, warning while that is open, note in a
+        converging run.
 
     Known false alarms
         Query and key weights of attention at small initialization have small gradients at first: they do not
@@ -58,7 +62,8 @@ def vanishing_gradient(gradients: Gradients, verdict: Verdict) -> Iterator[Findi
     for one in gradients.profiles:
         ordered = isfinite(one.trend)
         limit = FADED if ordered else FADED_UNORDERED
-        if one.ratio < limit and one.share >= SHARE_OF_DUMPS and (not ordered or one.trend >= FALLS_WITH_DEPTH):
+        lasts = one.share >= SHARE_OF_DUMPS and one.late_ratio < limit and one.dumps >= LEAST_DUMPS
+        if one.ratio < limit and lasts and (not ordered or one.trend >= FALLS_WITH_DEPTH):
             found.append(one)
     worst = min(found, key=lambda one: one.ratio, default=None)
     if worst is None:
@@ -67,7 +72,7 @@ def vanishing_gradient(gradients: Gradients, verdict: Verdict) -> Iterator[Findi
     yield finding(
         f"The gradient of {low.layer} ({worst.of}) has a root mean square of {worst.low:.3g}, {worst.ratio:.2g} times "
         f"that of {high.layer} ({worst.high:.3g}); {worst.faded} of {worst.depth} layers are below {FADED:g}.",
-        severity=severity_in(verdict),
+        severity=graded(verdict, strong=worst.ratio < FADED_FAR),
         confidence=0.9 if isfinite(worst.trend) else 0.7,
         evidence={
             "level": worst.low,
@@ -101,9 +106,10 @@ def exploding_gradient(gradients: Gradients, verdict: Verdict) -> Iterator[Findi
 
     How it decides
         Not finite in the last dump; or at least 10 times its early level in both of the last two dumps of a
-        diverging run (100 times where no verdict is given); or, from the first dumps on, 20 times as large as the
-        weights, or rising towards the input to 70 times the last layer's level (20 times over 6 layers and
-        more). In a converging run only the last two count, as a note.
+        diverging run (100 times where no verdict is given), and beyond the early level of every layer; or,
+        from the first dumps on, 20 times as large as the weights, or rising towards the input to 70 times the
+        last layer's level (20 times over 6 layers and more). In a converging run only the last two count, as
+        a note.
 
     Known false alarms
         A float16 run whose very last dump fell on a step that the loss scaler skipped.
@@ -144,13 +150,15 @@ def _grown(gradients: Gradients, verdict: Verdict) -> Iterator[Finding]:
     if verdict.label == "converging":
         limit = float("inf")
     grown = [one for one in gradients.layers if one.growth >= limit and one.lasting >= limit * one.early]
-    grown = [one for one in grown if len(one.step) >= 4]
+    # A layer that only catches up with the others does not explode.
+    beyond = (BEYOND_ALL if verdict.label == "diverging" else limit) * gradients.largest_early
+    grown = [one for one in grown if len(one.step) >= 4 and one.lasting >= beyond]
     grown.sort(key=lambda one: -one.growth)
     for one, more in shown(grown):
         yield finding(
             f"The gradient of {one.series.layer} has grown {one.growth:.3g}-fold, from a root mean square of "
             f"{one.early:.3g} to {one.end:.3g} at step {one.step[-1]:g}{more}.",
-            severity=severity_in(verdict),
+            severity=graded(verdict, strong=False),
             confidence=0.85,
             evidence={
                 "side": "growing",
@@ -165,7 +173,8 @@ def _grown(gradients: Gradients, verdict: Verdict) -> Iterator[Finding]:
         )
     if grown:
         return
-    large = [one for one in gradients.layers if one.to_weights >= TO_WEIGHT]
+    large = [one for one in gradients.layers if one.to_weights >= TO_WEIGHT and not one.from_nothing]
+    large = [one for one in large if not one.series.is_embedding]
     ratio = gradients.backward_growth
     limit = BACKWARD_DEEP if gradients.depth >= DEEP else BACKWARD
     backwards = ratio >= limit and gradients.trend <= RISES_WITH_DEPTH
@@ -177,7 +186,7 @@ def _grown(gradients: Gradients, verdict: Verdict) -> Iterator[Finding]:
     yield finding(
         f"From the first dumps on the gradient of {one.series.layer} is "
         f"{' and '.join(filter(None, (times, backward)))} (root mean square {one.early:.3g}){others(len(large) - 1)}.",
-        severity=severity_in(verdict),
+        severity=graded(verdict, strong=False),
         confidence=0.75,
         evidence={
             "side": "from-start",

@@ -6,7 +6,7 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from convergence_cli.rules._registry import finding, rule
-from convergence_cli.rules._standing import severity_in, shown
+from convergence_cli.rules._standing import graded, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from convergence_cli.model import Finding, Verdict
 
 TWIN_SHARE = 0.9
-SMALL_GAIN = 0.05
+SMALL_GAIN = 0.03
+SMALL_FAN = 8
+CATCHES_UP = 10.0
 LARGE_GAIN = 4.2
 
 
@@ -31,9 +33,9 @@ def symmetric_initialization(initialization: Initialization, verdict: Verdict) -
         Units with equal weights get equal gradients and stay equal: the layer is as wide as one unit.
 
     How it decides
-        At least 90 % of the units are copies. A last layer, or an adapter, of zeros is silent, since it learns
-        from the second step on; zeros elsewhere count where the copies are still there at the last dump, or
-        where they leave most other layers without gradient. A note in a run that converges.
+        At least 90 % of the units are copies. A last layer, or an adapter, of zeros is silent, since it
+        learns from the second step on; zeros elsewhere count where the copies are still there at the last
+        dump. A note in a run that converges.
 
     Known false alarms
         Weights tied on purpose, group by group.
@@ -42,14 +44,15 @@ def symmetric_initialization(initialization: Initialization, verdict: Verdict) -
         Goodfellow, Bengio and Courville 2016, "Deep Learning", section 8.4 (breaking symmetry); TheDeepChecker
         (Ben Braiek and Khomh 2023), weight variance of zero; SageMaker Debugger, PoorWeightInitialization.
     """
-    found = [one for one in initialization.layers if one.twin >= TWIN_SHARE and not _is_meant(one, initialization)]
+    found = [one for one in initialization.layers if one.twin >= TWIN_SHARE and one.fan_in > 1]
+    found = [one for one in found if not _is_meant(one, initialization)]
     found.sort(key=lambda one: -(one.twin_end if isfinite(one.twin_end) else 1.0))
     for one, more in shown(found):
         value = f"all are {one.rms:.3g}" if one.std == 0 else f"{100 * one.twin:.0f} % are copies of another"
         still = f"; at the last dump {100 * one.twin_end:.0f} % still are" if initialization.dumps else ""
         yield finding(
             f"The units of {one.series.layer} start alike at step {one.step:g}: {value}{still}{more}.",
-            severity=severity_in(verdict),
+            severity=graded(verdict, strong=one.twin_end >= TWIN_SHARE),
             confidence=0.9 if one.twin_end >= TWIN_SHARE else 0.7,
             evidence={
                 "side": "constant" if one.std == 0 else "copies",
@@ -68,7 +71,7 @@ def symmetric_initialization(initialization: Initialization, verdict: Verdict) -
 def _is_meant(one: Born, initialization: Initialization) -> bool:
     """Zeros that learn: a last layer, or one whose units have parted since."""
     if one.is_zero:
-        return one.is_last or not (one.silences or one.twin_end >= TWIN_SHARE)
+        return one.is_last or not one.twin_end >= TWIN_SHARE or not initialization.dumps
     return one.pruned >= one.twin
 
 
@@ -83,9 +86,10 @@ def initialization_too_small(initialization: Initialization, verdict: Verdict) -
         A gain below 1 shrinks signals and gradients layer by layer; a tiny one silences the network.
 
     How it decides
-        A gain below 0.05; LeCun's is 1, He's 1.41, PyTorch's default 0.58, that of a transformer (0.02) 0.1 to
-        0.7. The last layer, which is often meant to start small, and zeros, are left out. A note in a
-        run that converges.
+        A gain below 0.03; LeCun's is 1, He's 1.41, PyTorch's default 0.58, that of a transformer (0.02) 0.1 to
+        0.7. The last layer, which is often meant to start small, and zeros, are left out, layers
+        of up to 8 inputs, adapters, and what has grown tenfold by the next dump as well. A note in a run that
+        converges.
 
     Known false alarms
         Scaled-down branches of very deep residual networks (Fixup).
@@ -95,6 +99,10 @@ def initialization_too_small(initialization: Initialization, verdict: Verdict) -
         TheDeepChecker (Ben Braiek and Khomh 2023), F-test against these.
     """
     found = [one for one in initialization.layers if 0 < one.gain < SMALL_GAIN and not one.is_last]
+    # Tables and adapters have few inputs; a branch that starts at nothing and grows at once is meant so.
+    found = [
+        one for one in found if one.fan_in > SMALL_FAN and one.growth < CATCHES_UP and "lora" not in one.series.name
+    ]
     yield from _of_wrong_scale(sorted(found, key=lambda one: one.gain), verdict, SMALL_GAIN, "small")
 
 
@@ -106,7 +114,8 @@ def initialization_too_large(initialization: Initialization, verdict: Verdict) -
         Each weight's root mean square times the square root of its fan-in (the gain) at the first dump.
 
     Why it matters
-        A gain far above 1 multiplies signals layer by layer: units saturate, first losses and gradients are huge.
+        A gain far above 1 multiplies signals layer by layer: units saturate, first losses and gradients are
+        huge.
 
     How it decides
         A gain above 4.2, three times He's. A note in a run that converges.
@@ -118,7 +127,12 @@ def initialization_too_large(initialization: Initialization, verdict: Verdict) -
         Glorot and Bengio 2010; He et al. 2015, equation 10; TheDeepChecker (Ben Braiek and Khomh 2023);
         SageMaker Debugger, PoorWeightInitialization.
     """
-    found = [one for one in initialization.layers if one.gain > LARGE_GAIN]
+    # A table whose length is the width of no layer is an embedding by another name.
+    found = [
+        one
+        for one in initialization.layers
+        if one.gain > LARGE_GAIN and (one.feeds or one is initialization.layers[-1])
+    ]
     yield from _of_wrong_scale(sorted(found, key=lambda one: -one.gain), verdict, LARGE_GAIN, "large")
 
 
@@ -128,7 +142,7 @@ def _of_wrong_scale(found: list[Born], verdict: Verdict, limit: float, side: str
         yield finding(
             f"The weights of {one.series.layer} start with a root mean square of {one.rms:.3g}, a gain of "
             f"{one.gain:.3g} for {one.fan_in} inputs (He: {he:.3g}){more}.",
-            severity=severity_in(verdict),
+            severity=graded(verdict, strong=False),
             confidence=0.85,
             evidence={
                 "side": side,

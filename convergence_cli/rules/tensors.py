@@ -6,7 +6,7 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from convergence_cli.rules._registry import finding, rule
-from convergence_cli.rules._standing import is_failing, others, severity_in, shown
+from convergence_cli.rules._standing import graded, is_failing, others, severity_in, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 
 _KINDS = ("input", "weight", "activation", "output", "gradient", "update")
 GROWTH = 1e3
+LARGE_WEIGHT = 10.0
+LARGE_VALUE = 100.0
 SHARE_OF_LIMIT = 0.5
 LASTING_DUMPS = 2
+FIRST_STEPS = 10
 LASTING_SHARE = 1 / 3
 UNCHANGED_DUMPS = 3
 UNCHANGED_SHARE = 0.5
@@ -36,10 +39,11 @@ def exploding_tensor(tensors: Tensors, verdict: Verdict) -> Iterator[Finding]:
         seen earlier.
 
     How it decides
-        Not finite to the last dump, or NaN in an input at any dump: error; the tensor where it began is named.
-        Finite: the largest magnitude at least 1,000 times its early level, or above half of what its number
-        format holds, and larger at each of the last three dumps (a note in a run that converges). Negative
-        infinities alone are masks. Gradients that overflow for single steps belong to mixed precision.
+        Not finite to the last dump, or NaN in an input at any dump: error; the tensor where it began is
+        named. Finite: the largest magnitude at least 1,000 times its early level, or above half of what its
+        number format holds, and larger at each of the last three dumps, to at least 10 in weights and 100
+        elsewhere (a note in a run that converges). Negative infinities alone are masks. Gradients that
+        overflow for single steps belong to mixed precision.
 
     Known false alarms
         None known; a dump that is masked with NaN.
@@ -53,6 +57,8 @@ def exploding_tensor(tensors: Tensors, verdict: Verdict) -> Iterator[Finding]:
         return
     grown = [one for one in tensors.growing if one.rising and one.series.kind not in {"gradient", "update"}]
     grown = [one for one in grown if one.end >= GROWTH * one.early or one.end >= SHARE_OF_LIMIT * one.limit]
+    # What starts at nothing grows a thousandfold to get to work.
+    grown = [one for one in grown if one.end >= (LARGE_WEIGHT if one.series.kind == "weight" else LARGE_VALUE)]
     grown.sort(key=lambda one: -one.end / one.early)
     for one, more in shown(grown, "tensor"):
         yield _growing(one, verdict, more)
@@ -95,7 +101,7 @@ def _growing(one: Growing, verdict: Verdict, more: str) -> Finding:
     return finding(
         f"The largest magnitude in {one.series.title} has grown {one.end / one.early:.3g}-fold, from "
         f"{one.early:.3g} to {one.end:.3g} at step {one.series.step[-1]:g}{more}.",
-        severity=severity_in(verdict),
+        severity=graded(verdict, strong=False),
         confidence=0.8,
         evidence={
             "side": "growing",
@@ -123,8 +129,9 @@ def all_zero_tensor(tensors: Tensors, verdict: Verdict) -> Iterator[Finding]:
         A layer that puts out zero passes nothing on; one whose gradient is zero learns nothing.
 
     How it decides
-        All values are zero in the last dumps: at least 2 of them and a third of all. Biases may be zero,
-        integer inputs too, and a frozen layer has no gradient. A note in a run that converges.
+        All values are zero in the last dumps: at least 2 of them (or the only one, past step 10) and a third
+        of all. Biases may be zero, integer inputs too, and a frozen layer has no gradient. A note in a run
+        that converges.
 
     Known false alarms
         Experts of a mixture that no token was sent to.
@@ -132,7 +139,7 @@ def all_zero_tensor(tensors: Tensors, verdict: Verdict) -> Iterator[Finding]:
     References
         SageMaker Debugger, rule AllZero; DeepDiagnosis (Wardat et al. 2022).
     """
-    found = [one for one in tensors.zero if _lasts(one, tensors.dumps)]
+    found = [one for one in tensors.zero if _lasts(one)]
     # What comes in first makes the rest zero: of each kind the first is named.
     for kind in _KINDS:
         alike = [one for one in found if one.series.kind == kind]
@@ -175,6 +182,7 @@ def unchanged_tensor(tensors: Tensors, verdict: Verdict, weights: Weights | None
         one
         for one in tensors.unchanged
         if one.dumps >= UNCHANGED_DUMPS
+        and not one.series.is_embedding
         and one.dumps >= UNCHANGED_SHARE * one.of
         and not (one.series.kind == "weight" and known and not one.gradient > 0)
     ]
@@ -212,7 +220,7 @@ def tensor_variance(tensors: Tensors, verdict: Verdict) -> Iterator[Finding]:
     References
         SageMaker Debugger, rule TensorVariance; TheDeepChecker (Ben Braiek and Khomh 2023), constant outputs.
     """
-    found = [one for one in tensors.constant if _lasts(one, tensors.dumps)]
+    found = [one for one in tensors.constant if _lasts(one)]
     # Layers behind a constant one are constant, too.
     for one in found[:1]:
         yield _lasting(
@@ -224,14 +232,16 @@ def tensor_variance(tensors: Tensors, verdict: Verdict) -> Iterator[Finding]:
         )
 
 
-def _lasts(one: Lasting, dumps: int) -> bool:
-    return one.dumps >= min(LASTING_DUMPS, dumps) and one.dumps >= LASTING_SHARE * one.of
+def _lasts(one: Lasting) -> bool:
+    if one.dumps < LASTING_DUMPS and not (one.of == 1 and one.since > FIRST_STEPS):
+        return False
+    return one.dumps >= LASTING_SHARE * one.of
 
 
 def _lasting(one: Lasting, message: str, verdict: Verdict, evidence: dict[str, float | None]) -> Finding:
     return finding(
         message,
-        severity=severity_in(verdict),
+        severity=graded(verdict, strong=one.dumps >= UNCHANGED_DUMPS),
         confidence=(0.9 if is_failing(verdict) else 0.75) if one.of > 1 else 0.6,
         evidence={
             **evidence,

@@ -6,7 +6,7 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from convergence_cli.rules._registry import finding, rule
-from convergence_cli.rules._standing import is_failing, others, severity_in, shown
+from convergence_cli.rules._standing import graded, is_failing, others, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,10 +19,13 @@ if TYPE_CHECKING:
 SMALL_STEP = 1e-4
 SMALL_WAY = 0.01
 SMALL_WAY_CONVERGING = 0.002
+LEAST_STEPS = 10
 LARGE_STEP = 0.1
-LARGE_PEAK = 0.2
+LARGE_PEAK = 0.3
+LEAST_COMPARISONS = 3
 UNCHANGED_DUMPS = 2
 GROWN = 3.0
+GROWN_ALONE = 20.0
 GROWN_GAIN = 2.8
 STILL_GROWS = 1.3
 
@@ -34,7 +37,8 @@ def update_ratio_too_small(
     """Steps are so small beside the weights that the run cannot move them.
 
     What it checks
-        The norm of each layer's update over the norm of its weights, for one step and for the length of the run.
+        The norm of each layer's update over the norm of its weights, for one step and for the length of the
+        run.
 
     Why it matters
         A run whose weights cannot leave their random start within its length learns nothing.
@@ -53,16 +57,18 @@ def update_ratio_too_small(
     """
     planned = (config or {}).get("max_steps")
     length = max(updates.steps, float(planned) if isinstance(planned, (int, float)) else 0.0)
+    if verdict.state == "no-loss" and not updates.from_start:
+        return
     converges = verdict.label == "converging"
     limit = SMALL_WAY_CONVERGING if converges else SMALL_WAY
     small = [one for one in updates.layers if one.per_step < SMALL_STEP and _way(one, updates, length) < limit]
-    if not small or len(small) < (1.0 if converges else 0.5) * len(updates.layers):
+    if not small or updates.steps < LEAST_STEPS or len(small) < (1.0 if converges else 0.5) * len(updates.layers):
         return
     least = min(small, key=lambda one: one.per_step)
     yield finding(
         f"One step changes the weights of {least.series.layer} by {least.per_step:.2g} of their norm, the "
         f"{length:g} steps of the run by {_way(least, updates, length):.2g}{others(len(small) - 1)}.",
-        severity=severity_in(verdict),
+        severity=graded(verdict, strong=False),
         confidence=0.9,
         evidence={
             "per_step": least.per_step,
@@ -96,7 +102,7 @@ def update_ratio_too_large(updates: Updates, verdict: Verdict) -> Iterator[Findi
         Steps of that size replace what was learned faster than the gradient can say where to go.
 
     How it decides
-        A median of at least 0.1, or 0.2 on average over at least 5 steps between two dumps (weights thrown far
+        A median of at least 0.1, or 0.3 on average over at least 5 steps between two dumps (weights thrown far
         off at first make later steps look small). From dumps several steps apart these are lower bounds, since
         steps partly undo one another. Layers that start at (almost) zero are left out. A note in a run that
         converges.
@@ -109,12 +115,13 @@ def update_ratio_too_large(updates: Updates, verdict: Verdict) -> Iterator[Findi
         rule WeightUpdateRatio.
     """
     large = [one for one in updates.layers if one.per_step >= LARGE_STEP or one.peak >= LARGE_PEAK]
+    large = [one for one in large if one.comparisons >= LEAST_COMPARISONS or one.source == "updates"]
     large = sorted((one for one in large if not one.from_nothing), key=lambda one: -max(one.per_step, one.peak))
     for one, more in shown(large):
         yield finding(
-            f"One step changes the weights of {one.series.layer} by {one.per_step:.2g} of their norm (median), and by "
-            f"{one.peak:.2g} on average up to step {one.step:g}{more}.",
-            severity=severity_in(verdict),
+            f"One step changes the weights of {one.series.layer} by {one.per_step:.2g} of their norm (median)"
+            f"{f', by {one.peak:.2g} on average up to step {one.step:g}' if one.peak > 0 else ''}{more}.",
+            severity=graded(verdict, strong=one.per_step >= LARGE_PEAK),
             confidence=0.85,
             evidence={
                 "per_step": one.per_step,
@@ -143,7 +150,8 @@ def frozen_parameters(weights: Weights, verdict: Verdict) -> Iterator[Finding]:
     How it decides
         Unchanged in at least 2 comparisons. Error where nothing changes at all, or where the layer has a
         gradient and the run fails; warning without a gradient in a run that fails, or with one while that is
-        open; in a run that converges a note, for layers are frozen on purpose, too.
+        open or no loss is logged; else a note, for layers are frozen on purpose, too. Embeddings, and first
+        layers that a zero gradient reaches, are left to other rules.
 
     Known false alarms
         Fine-tuning with frozen layers (a note, unless the run fails).
@@ -152,7 +160,9 @@ def frozen_parameters(weights: Weights, verdict: Verdict) -> Iterator[Finding]:
         TrainCheck (Jiang et al. 2025), relation "optimizer step changes parameters"; DeepLocalize (Wardat et
         al. 2021), unchanged weights.
     """
-    matrices = [one for one in weights.still if one.series.is_matrix]
+    matrices = [one for one in weights.still if one.series.is_matrix and not one.series.is_embedding]
+    # Where the gradient is dumped as zero from some layer down to the first, it does not get there: another finding.
+    matrices = [one for one in matrices if one.gradient != 0 or one.passed or _is_frozen_whole(weights)]
     if weights.comparisons < UNCHANGED_DUMPS or not matrices:
         return
     moving = len(weights.series) - len(weights.still)
@@ -164,9 +174,9 @@ def frozen_parameters(weights: Weights, verdict: Verdict) -> Iterator[Finding]:
     for one, more in named if moving else [((flowing or quiet)[0], "")]:
         flows = one.gradient > 0
         severity: Severity = "note"
-        if not moving or (flows and is_failing(verdict)):
+        if not moving or (flows and verdict.label in {"diverging", "stuck"}):
             severity = "error"
-        elif is_failing(verdict) or (flows and verdict.label != "converging"):
+        elif (is_failing(verdict) and verdict.state != "no-loss") or (flows and verdict.label != "converging"):
             severity = "warning"
         gradient = "and it has no gradient"
         if isfinite(one.gradient):
@@ -196,6 +206,11 @@ def frozen_parameters(weights: Weights, verdict: Verdict) -> Iterator[Finding]:
         )
 
 
+def _is_frozen_whole(weights: Weights) -> bool:
+    """Whether nothing moves at all."""
+    return len(weights.series) == len(weights.still)
+
+
 @rule("WT104", "weights-growing", severity="error", since="0.1")
 def weights_growing(weights: Weights, verdict: Verdict) -> Iterator[Finding]:
     """A layer's weights have outgrown the scale that keeps signals their size, and grow on.
@@ -208,7 +223,8 @@ def weights_growing(weights: Weights, verdict: Verdict) -> Iterator[Finding]:
 
     How it decides
         At least 3 times the first norm, 1.3 times in the last third of the dumps alone, to a gain above 2.8
-        (twice He's). Error in a run that fails, note in one that converges.
+        (twice He's); without any loss 20 times, and not of the last layer. Error in a run that fails, note in
+        one that converges.
 
     Known false alarms
         Weights before a normalisation may grow without harm while the loss falls (a note then).
@@ -217,24 +233,27 @@ def weights_growing(weights: Weights, verdict: Verdict) -> Iterator[Finding]:
         TheDeepChecker (Ben Braiek and Khomh 2023: doubling per period); van Laarhoven 2017, "L2 regularization
         versus batch and weight normalization"; He et al. 2015, equation 10.
     """
+    times = GROWN if verdict.state != "no-loss" else GROWN_ALONE
     grown = [
         one
         for one in weights.growth
-        if one.end >= GROWN * one.first and one.late_rise >= STILL_GROWS and one.gain >= GROWN_GAIN
+        if one.end >= times * one.first and one.late_rise >= STILL_GROWS and one.gain >= GROWN_GAIN
     ]
+    if verdict.state == "no-loss":
+        grown = [one for one in grown if one.series.name != weights.last]
     grown.sort(key=lambda one: -one.end / one.first)
     for one, more in shown(grown):
         yield finding(
             f"The weights of {one.series.layer} have grown {one.end / one.first:.3g}-fold (norm {one.first:.3g} to "
             f"{one.end:.3g} at step {one.series.step[-1]:g}, gain {one.gain:.3g}) and still grow"
             f"{more}.",
-            severity=severity_in(verdict),
+            severity=graded(verdict, strong=False),
             confidence=0.8,
             evidence={
                 "first": one.first,
                 "end": one.end,
                 "growth": round(one.end / one.first, 2),
-                "threshold_growth": GROWN,
+                "threshold_growth": times,
                 "late_growth": round(one.late_rise, 3),
                 "threshold_late_growth": STILL_GROWS,
                 "gain": one.gain,

@@ -35,6 +35,7 @@ _PARAMETER = re.compile(
     r"(?i)(?P<stem>.*?_)?(?:(?:weight|bias|kernel|gamma|beta|scale|embeddings?|embedding_table)"
     r"(?:_(?:ih|hh|hr)_l\d+(?:_reverse)?|_[gv]|_orig)?|original[01]|(?:cls|mask|class)_token|pos_embed(?:ding)?)"
 )
+_BARE = re.compile(r"(?i)(?:weight|bias|kernel|gamma|beta|scale)(?:_(?:ih|hh)_l\d+)?|[wb]\d{0,3}")
 _SHORT = re.compile(r"(?i)[wb]\d{0,3}")
 _BUFFER = re.compile(r"(?i)running_mean|running_var|num_batches_tracked|moving_mean|moving_var(?:iance)?")
 _HOOK = re.compile(r"(?i)(?P<base>.+?)_(?P<end>input|output)s?(?:_(?P<index>\d+))?")
@@ -99,7 +100,9 @@ def named(key: str, kind_hint: str = "") -> Named:
         own = len(parts) > 1 and KIND_OF.get(parts[0].lower()) == kind_hint
         return _of_kind(kind_hint, parts[1:] if own else parts)
     first = KIND_OF.get(parts[0].lower(), "")
-    if first and len(parts) > 1 and not (first in _LAYER_NAMES and _is_parameter(parts[-1])):
+    # "output.weight" is a weight of a layer called output; "activation/user_bias" is what a module gives out.
+    module = len(parts) == 2 and not _BARE.fullmatch(parts[-1])
+    if first and len(parts) > 1 and (module or not (first in _LAYER_NAMES and _is_parameter(parts[-1]))):
         return _of_kind(first, parts[1:])
     return _without_kind(parts)
 

@@ -29,6 +29,16 @@ def fans_of(shape: tuple[int, ...], leaf: str) -> tuple[tuple[int, int], ...]:
     return (first, last)
 
 
+def channels_of(shape: tuple[int, ...], leaf: str) -> tuple[tuple[int, int], ...]:
+    """The possible (inputs, outputs) of a weight in channels, without the receptive field; see ``fans_of``."""
+    if len(shape) < 2:
+        return ()
+    first, last = (shape[1], shape[0]), (shape[-2], shape[-1])
+    if leaf.startswith(OUTPUT_LAST):
+        return (last,)
+    return (first,) if "weight" in leaf else (first, last)
+
+
 def gain_of(series: Series, dump: int) -> float:
     """The root mean square times the square root of the fan-in, NaN where it cannot be told.
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from convergence_cli.features.robust import median, spearman
-from convergence_cli.features.tensors.series import Series, series_of
+from convergence_cli.features.tensors.fans import gain_of
+from convergence_cli.features.tensors.persistence import tail_length
+from convergence_cli.features.tensors.series import Series, matrices_of, series_of
 from convergence_cli.model import Missing
 
 if TYPE_CHECKING:
@@ -37,6 +40,7 @@ class LayerGradient:
     early: float
     end: float
     lasting: float
+    from_nothing: bool
 
     @property
     def step(self) -> FloatArray:
@@ -67,6 +71,7 @@ class Profile:
     ``ratio`` is the smaller over the larger level (medians over the dumps); ``share`` is that of the dumps in which
     the ratio is below ``FADED``. ``trend`` is Spearman's rank correlation of level and depth (1: it falls towards
     the input), NaN where the order of the layers is not known. ``faded`` counts the layers below ``FADED``.
+    ``late_ratio`` is the ratio in the last third of the ``dumps``.
     ``of`` says whose gradients these are: ``weight`` or ``bias``.
     """
 
@@ -79,6 +84,8 @@ class Profile:
     depth: int
     faded: int
     share: float
+    late_ratio: float
+    dumps: int
     of: str
 
 
@@ -103,7 +110,8 @@ class Gradients:
     """The gradients of all layers, in the order of the dump; ``profiles`` by depth where there are layers enough.
 
     ``backward_growth`` is the level of the first of ``depth`` layers over that of the last, ``trend`` the rank
-    correlation of level and depth; NaN where the order of the layers is not known.
+    correlation of level and depth; NaN where the order of the layers is not known. ``largest_early`` is the
+    largest early level of any layer.
     """
 
     layers: tuple[LayerGradient, ...]
@@ -112,10 +120,17 @@ class Gradients:
     trend: float
     depth: int
     starved: tuple[Starved, ...]
+    largest_early: float
     dumps: int
 
 
 FADED = 1e-3
+# A first gain below this is a birth at (almost) zero, beside which any gradient is large.
+BORN_SMALL = 0.2
+# First words of names that tell networks of their own apart, each with its depth.
+_NETWORKS = re.compile(
+    r"(?i)(policy|actor|critic|value|q\d?|generator|discriminator|gen|disc|netg|netd|target|teacher|student)(_?net)?\d*"
+)
 
 
 def gradients_of(stats: TensorStats, evidence: Evidence) -> Gradients | Missing:
@@ -124,16 +139,17 @@ def gradients_of(stats: TensorStats, evidence: Evidence) -> Gradients | Missing:
     if not found:
         return Missing("needs gradients in a tensor dump")
     weights = {one.name: one for one in series_of(stats, "weight")}
-    matrices = tuple(_layer(one, weights.get(one.name)) for one in found if one.is_matrix)
+    matrices = tuple(_layer(one, weights.get(one.name)) for one in matrices_of(found))
     if not matrices:
         return Missing("needs gradients of weights: only those of biases and scales are dumped")
     deep = [one for one in matrices if not one.series.is_embedding and np.isfinite(_level(one))]
-    profiles = [_profile(deep, stats.trusted_order, "weight")]
+    profiles = [_profile(one, _ordered(stats, one), "weight") for one in _networks(deep)]
     # Before a normalisation the gradient of a bias is zero but for rounding, however well all layers learn.
     normalised = any(not one.is_matrix and "bias" not in one.leaf and "beta" not in one.leaf for one in found)
     if not normalised:
         biases = [_layer(one, None) for one in found if not one.is_matrix and "bias" in one.leaf]
-        profiles.append(_profile([one for one in biases if np.isfinite(_level(one))], stats.trusted_order, "bias"))
+        biases = [one for one in biases if np.isfinite(_level(one))]
+        profiles += [_profile(one, _ordered(stats, one), "bias") for one in _networks(biases)]
     return Gradients(
         layers=matrices,
         profiles=tuple(one for one in profiles if one is not None),
@@ -141,8 +157,24 @@ def gradients_of(stats: TensorStats, evidence: Evidence) -> Gradients | Missing:
         trend=_trend(deep) if stats.trusted_order else float("nan"),
         depth=len(deep),
         starved=_starved(matrices, evidence),
+        largest_early=max((one.early for one in matrices if np.isfinite(one.early)), default=float("nan")),
         dumps=len(np.unique(np.concatenate([one.step for one in matrices]))),
     )
+
+
+def _ordered(stats: TensorStats, layers: list[LayerGradient]) -> bool:
+    """Whether the order of ``layers`` is that of the network: the dump keeps it, or numbers in their names tell it."""
+    families = {re.sub(r"\d+", "#", one.series.name) for one in layers}
+    return stats.trusted_order or (len(families) == 1 and len(layers) >= MIN_DEPTH)
+
+
+def _networks(layers: list[LayerGradient]) -> list[list[LayerGradient]]:
+    """The layers of each network apart, where names tell several (an actor and a critic)."""
+    apart: dict[str, list[LayerGradient]] = {}
+    for one in layers:
+        first = one.series.name.split(".")[0]
+        apart.setdefault(first if _NETWORKS.fullmatch(first) else "", []).append(one)
+    return list(apart.values())
 
 
 def _layer(series: Series, weight: Series | None) -> LayerGradient:
@@ -168,6 +200,7 @@ def _layer(series: Series, weight: Series | None) -> LayerGradient:
         early=early,
         end=median(last) if len(last) else float("nan"),
         lasting=float(last.min()) if len(last) else float("nan"),
+        from_nothing=weight is not None and gain_of(weight, 0) < BORN_SMALL,
     )
 
 
@@ -185,6 +218,13 @@ def _weight_rms(weight: Series | None, steps: FloatArray) -> FloatArray:
 
 def _level(layer: LayerGradient) -> float:
     known = layer.rms[np.isfinite(layer.rms)]
+    return median(known) if len(known) else float("nan")
+
+
+def _late(layer: LayerGradient) -> float:
+    """The level in the last third of the dumps; NaN where there is none."""
+    known = layer.rms[-tail_length(len(layer.rms)) :]
+    known = known[np.isfinite(known)]
     return median(known) if len(known) else float("nan")
 
 
@@ -213,6 +253,8 @@ def _profile(layers: list[LayerGradient], ordered: bool, of: str) -> Profile | N
         depth=len(layers),
         faded=int((level < FADED * level[highest]).sum()),
         share=float(np.mean(below)) if below else 0.0,
+        late_ratio=_late(layers[lowest]) / _late(layers[highest]),
+        dumps=len(below),
         of=of,
     )
 
@@ -233,10 +275,15 @@ def _backward_growth(layers: list[LayerGradient]) -> float:
 
 
 def _starved(layers: tuple[LayerGradient, ...], evidence: Evidence) -> tuple[Starved, ...]:
-    """Layers by how far their gradient fell with the last spike of the loss that has dumps on either side."""
-    loss = evidence.loss
-    for spike in reversed(loss.spikes if loss is not None else ()):
-        found = [one for layer in layers if (one := _fall(layer, spike.step, spike.before, spike.after)) is not None]
+    """Layers by how far their gradient fell with the last spike, or the collapse, that has dumps on either side."""
+    loss, verdict = evidence.loss, evidence.verdict
+    if loss is None:
+        return ()
+    events = [(spike.step, spike.before, spike.after) for spike in reversed(loss.spikes)]
+    if verdict.state == "collapsed-to-chance" and verdict.since_step is not None:
+        events.append((verdict.since_step, loss.shape.best, loss.shape.end))
+    for step, before, after in events:
+        found = [one for layer in layers if (one := _fall(layer, step, before, after)) is not None]
         if found:
             return tuple(sorted(found, key=lambda one: one.after / one.before))
     return ()

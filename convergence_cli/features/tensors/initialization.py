@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convergence_cli.features.tensors.fans import fans_of, gain_of
-from convergence_cli.features.tensors.series import Series, series_of
+from convergence_cli.features.tensors.fans import channels_of, fans_of, gain_of
+from convergence_cli.features.tensors.series import Series, matrices_of, series_of
 from convergence_cli.model import Missing
 
 if TYPE_CHECKING:
@@ -26,8 +26,9 @@ class Born:
 
     ``gain`` is its root mean square times the square root of its fan-in (see ``fans.gain_of``). ``twin`` is the
     share of its units that are copies of another, ``twin_end`` that at the last dump; ``pruned`` the share of
-    units that are zero. ``is_last``: no other weight follows it in the dump. ``silences``: it is all zero, and most
-    other weights have a gradient of exactly zero with it, as where signals have no way around it.
+    units that are zero. ``growth`` is the root mean square of the next dump over that of the first.
+    ``feeds``: another weight takes as many inputs as it has outputs; ``is_last``: none does, or it is the last of
+    the dump.
     """
 
     series: Series
@@ -41,8 +42,9 @@ class Born:
     twin_end: float
     pruned: float
     is_zero: bool
+    growth: float
+    feeds: bool
     is_last: bool
-    silences: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,40 +63,49 @@ def is_start(stats: TensorStats) -> bool:
 
 def initialization_of(stats: TensorStats, evidence: Evidence) -> Initialization | Missing:
     """The weights of the first dump, if that is one of the start."""
-    found = [one for one in series_of(stats, "weight") if one.is_matrix and not one.is_embedding]
+    found = [one for one in matrices_of(series_of(stats, "weight")) if not one.is_embedding]
     if not found:
         return Missing("needs weights of the first steps in a tensor dump")
     if not is_start(stats):
         return Missing(f"needs weights of the first steps: the first dump is of step {float(stats.steps[0]):g}")
     first = float(stats.steps[0])
-    silent = {
-        one.name: bool(one.number("zero")[0] == one.number("count")[0])
-        for one in series_of(stats, "gradient")
-        if one.is_matrix and float(one.step[0]) == first
-    }
-    layers = [_born(one, one is found[-1], silent) for one in found if float(one.step[0]) == first]
+    layers = [_born(one, found) for one in found if float(one.step[0]) == first]
     return Initialization(tuple(layers), len(stats.steps) - 1)
 
 
-def _born(series: Series, is_last: bool, silent: dict[str, bool]) -> Born:
-    count, l2 = float(series.number("count")[0]), float(series.number("l2")[0])
+def _born(series: Series, found: list[Series]) -> Born:
+    count = float(series.number("count")[0])
     fans = fans_of(series.shape, series.leaf) if series.shape is not None else ()
-    is_zero = bool(series.number("zero")[0] == count)
-    others = [zero for name, zero in silent.items() if name != series.name]
     twin = series.number("twin")
-    known = twin[np.isfinite(twin)]
+    with np.errstate(all="ignore"):
+        rms = series.number("l2") / np.sqrt(series.number("count"))
+    feeds = series.shape is None or any(_takes(other, series) for other in found if other is not series)
     return Born(
         series=series,
         step=float(series.step[0]),
-        rms=l2 / np.sqrt(count) if count else float("nan"),
+        rms=float(rms[0]),
         std=float(series.number("std")[0]),
         gain=gain_of(series, 0),
         fan_in=fans[0][0] if fans else 0,
         fan_out=fans[0][1] if fans else 0,
         twin=float(twin[0]),
-        twin_end=float(known[-1]) if len(known) else float("nan"),
+        twin_end=float(twin[-1]),
         pruned=float(series.number("dead")[0]),
-        is_zero=is_zero,
-        is_last=is_last,
-        silences=is_zero and len(others) > 0 and 2 * sum(others) > len(others),
+        is_zero=bool(series.number("zero")[0] == count),
+        growth=float(rms[1] / rms[0]) if len(rms) > 1 and rms[0] > 0 else 1.0,
+        feeds=feeds,
+        is_last=series is found[-1] or not feeds,
     )
+
+
+def _takes(other: Series, series: Series) -> bool:
+    """Whether ``other`` may take what ``series`` gives out: as many inputs as outputs, or a flattened picture."""
+    if other.shape is None or series.shape is None:
+        return True
+    pairs = [
+        (out, into)
+        for _, out in channels_of(series.shape, series.leaf)
+        for into, _ in channels_of(other.shape, other.leaf)
+    ]
+    picture = len(series.shape) > 2
+    return any(into == out or (picture and into % out == 0) for out, into in pairs)

@@ -58,7 +58,21 @@ class Series:
     def is_embedding(self) -> bool:
         """A table that is looked up: its rows take part only where their token occurs."""
         lowered = self.name.lower()
-        return any(word in lowered for word in ("embed", "wte", "wpe", "tok_", "token", "position"))
+        words = (
+            "embed",
+            "emb_",
+            "_emb",
+            "emb.",
+            "wte",
+            "wpe",
+            "tok_",
+            "token",
+            "position",
+            "pos_",
+            "rel_bias",
+            "rel_pos",
+        )
+        return lowered in {"emb", "pos", "rel"} or any(word in lowered for word in words)
 
 
 def series_of(stats: TensorStats, kind: str, *, mode: str | None = None) -> tuple[Series, ...]:
@@ -81,13 +95,32 @@ def series_of(stats: TensorStats, kind: str, *, mode: str | None = None) -> tupl
         wanted &= modes == modes[np.flatnonzero(wanted)[0]]
     names = stats.text("name")
     places: dict[str, list[int]] = {}
-    for row in np.flatnonzero(wanted).tolist():
+    for row in _fullest_first(np.flatnonzero(wanted), stats.number("step")):
         places.setdefault(names[row], []).append(row)
     return tuple(_series(stats, kind, name, rows) for name, rows in places.items())
 
 
+def _fullest_first(rows: npt.NDArray[np.intp], step: FloatArray) -> list[int]:
+    """``rows`` with those of the dump that has most of them first: layers that come later keep their place."""
+    if not len(rows):
+        return []
+    steps, counts = np.unique(step[rows], return_counts=True)
+    fullest = step[rows] == steps[np.argmax(counts)]
+    return [*rows[fullest].tolist(), *rows[~fullest].tolist()]
+
+
+def matrices_of(found: tuple[Series, ...]) -> tuple[Series, ...]:
+    """Those of ``found`` that mix features: of unknown shape, one with as many values as its layer's bias does not."""
+    biases = {one.layer: float(one.number("count")[-1]) for one in found if "bias" in one.leaf or "beta" in one.leaf}
+    return tuple(
+        one
+        for one in found
+        if one.is_matrix and (one.shape is not None or float(one.number("count")[-1]) != biases.get(one.layer))
+    )
+
+
 def _series(stats: TensorStats, kind: str, name: str, found: list[int]) -> Series:
-    latest = {float(stats.number("step")[row]): row for row in found}
+    latest = {float(stats.number("step")[row]): row for row in sorted(found)}
     rows = np.array(list(latest.values()), dtype=np.intp)
     last = int(rows[-1])
     return Series(

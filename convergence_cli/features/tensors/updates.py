@@ -13,7 +13,8 @@ import numpy as np
 
 from convergence_cli.features.robust import median
 from convergence_cli.features.tensors.fans import gain_of
-from convergence_cli.features.tensors.series import Series, series_of
+from convergence_cli.features.tensors.initialization import is_start
+from convergence_cli.features.tensors.series import Series, matrices_of, series_of
 from convergence_cli.model import Missing
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class LayerUpdate:
     weight went in the whole run as a share of its norm: at most the sum of its changes.
     ``peak`` is the largest mean change of one step between two dumps at least 5 steps apart, at ``step`` (of
     closer dumps the second largest): a level that one odd step does not reach. ``from_nothing``: the weight was
-    born (almost) zero, so that its first steps are large beside it.
+    born (almost) zero, so that its first steps are large beside it. ``comparisons``: how many ratios there are.
     """
 
     series: Series
@@ -48,20 +49,25 @@ class LayerUpdate:
     peak: float
     step: float
     from_nothing: bool
+    comparisons: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Updates:
-    """The updates of the weights that mix features, in the order of the dump; ``steps`` spans them."""
+    """The updates of the weights that mix features, in the order of the dump; ``steps`` spans them.
+
+    ``from_start``: the first dump is one of the first steps.
+    """
 
     layers: tuple[LayerUpdate, ...]
     steps: float
     learning_rate: float | None
+    from_start: bool
 
 
 def updates_of(stats: TensorStats, evidence: Evidence) -> Updates | Missing:
     """Update-to-weight ratios; weights that never change at all are left to the rules on standstill."""
-    weights = [one for one in series_of(stats, "weight") if one.is_matrix and not one.is_embedding]
+    weights = [one for one in matrices_of(series_of(stats, "weight")) if not one.is_embedding]
     direct = {one.name: one for one in series_of(stats, "update")}
     if not weights:
         return Missing("needs weights in a tensor dump")
@@ -79,7 +85,7 @@ def updates_of(stats: TensorStats, evidence: Evidence) -> Updates | Missing:
     known = configured if isinstance(configured, (int, float)) else None
     if rate is not None:
         known = rate.at(float(steps[len(steps) // 2]))
-    return Updates(tuple(layers), float(steps[-1] - steps[0]), None if known is None else float(known))
+    return Updates(tuple(layers), float(steps[-1] - steps[0]), None if known is None else float(known), is_start(stats))
 
 
 def _layer(weight: Series, update: Series | None, gradient: Series | None, evidence: Evidence) -> LayerUpdate | None:
@@ -107,7 +113,9 @@ def _layer(weight: Series, update: Series | None, gradient: Series | None, evide
     source, ratio, step = known[0] if known[0][0] == "updates" else max(known, key=lambda item: median(item[1]))
     moved = np.nansum(way) if np.isfinite(way).any() else median(ratio) * float(np.ptp(step))
     peak, at = _peak(between_dumps, np.nan_to_num(between), weight.step)
-    return LayerUpdate(weight, median(ratio), float(moved), source, peak, at, gain_of(weight, 0) < SMALL_GAIN)
+    return LayerUpdate(
+        weight, median(ratio), float(moved), source, peak, at, gain_of(weight, 0) < SMALL_GAIN, len(ratio)
+    )
 
 
 def _peak(ratio: FloatArray, between: FloatArray, step: FloatArray) -> tuple[float, float]:

@@ -38,11 +38,15 @@ class Growth:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Still:
-    """A weight that is the same at every dump. ``gradient`` is the largest gradient norm that it was dumped with,
-    NaN where no gradient of it is dumped."""
+    """A weight that is the same at every dump.
+
+    ``gradient`` is the largest gradient norm that it was dumped with, NaN where none of it is dumped;
+    ``passed``: a matrix before it in the dump has a gradient that is not zero.
+    """
 
     series: Series
     gradient: float
+    passed: bool
     since: float
     until: float
 
@@ -51,7 +55,8 @@ class Still:
 class Weights:
     """``comparisons``: how many pairs of dumps the judgement of ``still`` rests on.
 
-    ``gradients_dumped``: whether any gradient is, so that the absence of one tells something.
+    ``gradients_dumped``: whether any gradient is, so that the absence of one tells something. ``last`` is the
+    name of the last matrix in the dump.
     """
 
     series: tuple[Series, ...]
@@ -59,6 +64,7 @@ class Weights:
     still: tuple[Still, ...]
     comparisons: int
     gradients_dumped: bool
+    last: str
 
 
 def weights_of(stats: TensorStats, evidence: Evidence) -> Weights | Missing:
@@ -68,8 +74,18 @@ def weights_of(stats: TensorStats, evidence: Evidence) -> Weights | Missing:
         return Missing("needs weights in a tensor dump")
     gradients = {one.name: one for one in series_of(stats, "gradient")}
     compared = [one for one in found if len(one.step) >= 2]
+    reached = [one.name for one in found if one.is_matrix and _largest(gradients.get(one.name)) > 0][:1]
+    order = {one.name: place for place, one in enumerate(found)}
     still = [
-        _still(one, gradients.get(one.name)) for one in compared if not unchanged(one).size or unchanged(one).all()
+        Still(
+            series=one,
+            gradient=_largest(gradients.get(one.name)),
+            passed=bool(reached) and order[one.name] > order[reached[0]],
+            since=float(one.step[0]),
+            until=float(one.step[-1]),
+        )
+        for one in compared
+        if unchanged(one).all()
     ]
     return Weights(
         series=found,
@@ -77,31 +93,34 @@ def weights_of(stats: TensorStats, evidence: Evidence) -> Weights | Missing:
         still=tuple(still),
         comparisons=max((len(one.step) - 1 for one in found), default=0),
         gradients_dumped=bool(gradients),
+        last=next((one.name for one in reversed(found) if one.is_matrix), ""),
     )
 
 
 def unchanged(series: Series) -> npt.NDArray[np.bool_]:
     """(t - 1,): whether the tensor equals that of the dump before.
 
-    By its values where they were compared, else by its statistics: two tensors that agree in all digits of mean,
-    spread, extremes and norm are taken for equal.
+    A tensor that is not finite has no values left to compare. By its values where they were compared, else by
+    its statistics: two tensors that agree in all digits of mean, spread, extremes and norm are taken for
+    equal.
     """
     changed = series.number("changed")[1:]
     columns = np.stack([series.number(name) for name in _EXACT])
     known = np.isfinite(columns).any(axis=1)
     equal = (columns[known, 1:] == columns[known, :-1]) | (np.isnan(columns[known, 1:]) & np.isnan(columns[known, :-1]))
     by_statistics = equal.all(axis=0) if known.sum() >= 3 else np.zeros(len(changed), bool)
-    same: npt.NDArray[np.bool_] = np.where(np.isnan(changed), by_statistics, changed == 0)
+    broken = np.nan_to_num(series.number("nan"))[1:] + np.nan_to_num(series.number("inf"))[1:] > 0
+    same: npt.NDArray[np.bool_] = np.where(np.isnan(changed), by_statistics, changed == 0) & ~broken
     return same
 
 
-def _still(series: Series, gradient: Series | None) -> Still:
-    size = float("nan")
-    if gradient is not None:
-        known = gradient.number("l2")
-        known = known[np.isfinite(known)]
-        size = float(known.max()) if len(known) else float("nan")
-    return Still(series, size, float(series.step[0]), float(series.step[-1]))
+def _largest(gradient: Series | None) -> float:
+    """The largest norm of a gradient, NaN where it is not dumped."""
+    if gradient is None:
+        return float("nan")
+    norm = gradient.number("l2")
+    norm = norm[np.isfinite(norm)]
+    return float(norm.max()) if len(norm) else float("nan")
 
 
 def _growth(series: Series) -> Growth | None:

@@ -30,15 +30,19 @@ class Unattached:
     def attach(self, run: Run, candidate: Candidate, later: Sequence[Candidate]) -> Run:
         """``run`` with the tensors that belong to it.
 
-        Dumps go to a log in their folder, else to one below or above it; of several, to the first with a loss,
-        and to the last in any case.
+        Dumps go to a log in their folder, below or above it; of several, to the first with a loss, and to the last
+        in any case. Those of workers with a folder each go to a log of their run before one beside those folders.
         """
         from convergence_cli.tensors.read import read_dumps
 
         found = own_tensors(candidate, run.config)
-        taken = [one for one in self.sets if _near(one.folder, candidate.folder)]
-        if run.curve("train_loss") is None and run.curve("val_loss") is None:
-            taken = [one for one in taken if not any(_near(one.folder, other.folder) for other in later)]
+        has_loss = run.curve("train_loss") is not None or run.curve("val_loss") is not None
+        taken = []
+        for one in self.sets:
+            near = _nearness(one, candidate.folder)
+            best = max((_nearness(one, other.folder) for other in later), default=0)
+            if near > best or (near == best > 0 and has_loss):
+                taken.append(one)
         for one in taken:
             self.sets.remove(one)
             run = run.noting(*one.notes)
@@ -100,5 +104,11 @@ def own_tensors(candidate: Candidate, config: Mapping[str, Any]) -> TensorStats 
     return None
 
 
-def _near(dumps: Path, log: Path) -> bool:
-    return dumps == log or log.is_relative_to(dumps) or dumps.is_relative_to(log)
+def _nearness(dumps: DumpSet, log: Path) -> int:
+    """0 where the log in the folder ``log`` is not of the run of ``dumps``, 1 where it may be, 2 where it surely is."""
+    run = dumps.folder
+    if not (log.is_relative_to(run) or run.is_relative_to(log)):
+        return 0
+    if not dumps.worker_folders:
+        return 1
+    return 2 if log == run or any(log.is_relative_to(folder) for folder in dumps.worker_folders) else 1

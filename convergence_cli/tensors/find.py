@@ -19,6 +19,7 @@ from convergence_cli.tensors.npy import npy_tensor
 from convergence_cli.tensors.npz import npz_tensors
 from convergence_cli.tensors.safetensors import natural, safetensors_tensors
 from convergence_cli.tensors.stored import Dump, StoredTensor, left_out
+from convergence_cli.tensors.workers import joined, worker_of
 
 OpenArchive = Callable[[Source], list[StoredTensor]]
 
@@ -40,7 +41,6 @@ _MODES = {
 _WHOLE = frozenset({"tensors", "tensor", "dump", "data"})
 _STEP = r"(?:(?P<word>(?:global_?)?(?:step|iter|iteration))[_=-]?)?(?P<step>\d{1,15})"
 _STEP_NAME = re.compile(rf"(?i){_STEP}")
-_WORKER_NAME = re.compile(r"(?i)(?:rank|worker|replica|process)[_=-]?(?P<worker>\d{1,9})")
 _STEM = re.compile(
     rf"(?i)(?:(?P<before>{'|'.join(_MODES)}|{'|'.join(sorted(_WHOLE))})[_-])?{_STEP}(?P<rest>(?:[._-][a-z]+[_=-]?\d*)*)"
 )
@@ -49,11 +49,15 @@ _REST = re.compile(r"[._-](?P<part>[A-Za-z]+[_=-]?\d*)")
 
 @dataclass(frozen=True, slots=True)
 class DumpSet:
-    """The dumps of one run, by step. ``folder`` is the run's (a file named by itself: that file)."""
+    """The dumps of one run, by step. ``folder`` is the run's (a file named by itself: that file).
+
+    ``worker_folders`` are those of its workers in it, where each worker has a folder for all it writes.
+    """
 
     folder: Path
     dumps: tuple[Dump, ...]
     notes: tuple[str, ...] = ()
+    worker_folders: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +112,10 @@ def find_dumps(root: Path) -> list[DumpSet]:
     for (folder, place), files in parts.items():
         dumps.setdefault(folder, []).append(_of_parts(place, files))
     return [
-        DumpSet(folder, tuple(sorted(found, key=lambda one: (one.step, one.mode, natural(one.path)))), tuple(notes))
-        for folder, found in sorted(dumps.items())
+        DumpSet(
+            folder, tuple(sorted(found, key=lambda one: (one.step, one.mode, natural(one.path)))), tuple(notes), own
+        )
+        for folder, (found, own) in sorted(joined(root, dumps).items())
     ]
 
 
@@ -177,9 +183,8 @@ def _place_in_tree(folders: Sequence[str], path: Path) -> _Place | None:
 def _of_stem(stem: str, level: int) -> _Place | None:
     match = _STEM.fullmatch(stem)
     if match is None:
-        worker = _WORKER_NAME.fullmatch(stem)
-        if worker is not None:
-            return _Place(level, worker=str(int(worker["worker"])))
+        if worker := worker_of(stem):
+            return _Place(level, worker=worker)
         word = stem.lower()
         kind = KIND_OF.get(word, "")
         return _Place(level, kind=kind) if kind or word in _WHOLE else None
@@ -201,9 +206,9 @@ def _of_word(word: str, found: _Place) -> _Place | None:
     mode = _MODES.get(word.lower(), "")
     if mode and not found.mode:
         return replace(found, mode=mode)
-    worker = _WORKER_NAME.fullmatch(word)
-    if worker is not None and not found.worker:
-        return replace(found, worker=str(int(worker["worker"])))
+    worker = worker_of(word)
+    if worker and not found.worker:
+        return replace(found, worker=worker)
     return None
 
 

@@ -102,3 +102,33 @@ def test_a_verdict_alone_does_not_read_the_dumps(tmp_path: Path) -> None:
     _dump(tmp_path, 0)
     runs, _ = read_paths([str(tmp_path)], Settings(), dumps=False)
     assert [run.tensors for run in runs] == [None]
+
+
+def _workers(run: Path, *, apart: bool) -> None:
+    for worker in range(2):
+        _dump(run / f"rank_{worker}", 0, 10, 20, scale=0.3 + 0.1 * worker * apart)
+
+
+@pytest.mark.parametrize("logs", [(), ("",), ("rank_0",), ("rank_1",), ("rank_0", "rank_1"), ("", "rank_0"), ("logs",)])
+@pytest.mark.parametrize("apart", [False, True])
+def test_workers_with_a_folder_each_are_compared_once(tmp_path: Path, logs: tuple[str, ...], apart: bool) -> None:
+    _workers(tmp_path / "run", apart=apart)
+    for folder in logs:
+        _log(tmp_path / "run" / folder)
+    for root in (tmp_path, tmp_path / "run"):
+        report = analyze_paths([str(root)], Settings())
+        assert not report.errors
+        assert len(report.runs) == max(len(logs), 1)
+        assert sum("tensors" in run.summary for run in report.runs) == 1
+        assert sum(one.name == "replicas-differ" for run in report.runs for one in run.findings) == apart
+
+
+def test_a_run_beside_the_folders_of_workers_does_not_get_their_dumps(tmp_path: Path) -> None:
+    _log(tmp_path / "baseline")
+    _workers(tmp_path, apart=False)
+    _log(tmp_path / "rank_0", series="cpu_percent")
+    _log(tmp_path / "rank_1")
+    _log(tmp_path / "zero")
+    taken = {name: rows for name, rows in _read(tmp_path).items() if rows}
+    assert list(taken.values()) == [6]
+    assert "rank_1" in next(iter(taken))

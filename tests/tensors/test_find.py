@@ -215,3 +215,52 @@ def test_one_damaged_array_of_a_tree_costs_only_itself(tmp_path: Path) -> None:
     good, bad = one.dumps[0].tensors()
     assert (good.key, good.trouble, bad.key) == ("weight/a", "", "weight/b")
     assert "damaged" in bad.trouble
+
+
+@pytest.mark.parametrize("first", ["rank_0", "rank0", "worker_0", "Replica-0", "process=0"])
+@pytest.mark.parametrize(
+    "name", ["tensors/step_5.npz", "tensors/train/step_5.npz", "tensors/5/weight/a.npy", "tensors/step_5_rank0.npz"]
+)
+def test_folders_of_workers_are_one_run(tmp_path: Path, first: str, name: str) -> None:
+    folders = [tmp_path / "run" / first.replace("0", number) for number in ("0", "1")]
+    for folder, number in zip(folders, ("0", "1"), strict=True):
+        write(folder / name.replace("rank0", f"rank{number}"))
+    mode = "train" if "train" in name else ""
+    for root in (tmp_path, tmp_path / "run"):
+        (one,) = find_dumps(root)
+        assert (one.folder, one.worker_folders) == (tmp_path / "run", tuple(folders))
+        assert told(one) == [(5, "0", mode), (5, "1", mode)]
+
+
+def test_folders_of_workers_relative_to_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for worker in range(3):
+        write(tmp_path / f"rank_{worker}" / "tensors" / "step_5.npz")
+    monkeypatch.chdir(tmp_path)
+    assert [(one.folder, told(one)) for one in find_dumps(Path("."))] == [
+        (Path("."), [(5, str(worker), "") for worker in range(3)])
+    ]
+
+
+def test_the_folder_of_one_worker_is_a_run(tmp_path: Path) -> None:
+    write(tmp_path / "worker_0" / "tensors" / "step_5.npz")
+    write(tmp_path / "other" / "tensors" / "step_5.npz")
+    for root in (tmp_path, tmp_path / "worker_0", tmp_path / "worker_0" / "tensors"):
+        assert (tmp_path / "worker_0", ()) in [(one.folder, one.worker_folders) for one in find_dumps(root)]
+
+
+@pytest.mark.parametrize("beside", ["tensors/step_5.npz", "worker_1/tensors/step_5.npz", "tensors/rank_1/step_5.npz"])
+def test_folders_that_may_be_no_workers_of_one_run_stay_apart(tmp_path: Path, beside: str) -> None:
+    for name in ("rank_0", "rank_1"):
+        write(tmp_path / name / "tensors" / "step_5.npz")
+    write(tmp_path / beside)
+    found = find_dumps(tmp_path)
+    assert [one.worker_folders for one in found] == [()] * 3
+    assert {one.folder.name for one in found} >= {"rank_0", "rank_1"}
+
+
+def test_workers_without_a_folder_of_tensors_join_those_with_one(tmp_path: Path) -> None:
+    write(tmp_path / "rank_2" / "step_5.npz")
+    for name in ("rank_0", "rank_1"):
+        write(tmp_path / name / "tensors" / "step_5.npz")
+    (one,) = find_dumps(tmp_path)
+    assert told(one) == [(5, "0", ""), (5, "1", ""), (5, "2", "")]

@@ -14,6 +14,7 @@ from convergence_cli.tensors.pieces import Layout, cut, layout_of, placed
 from convergence_cli.tensors.sample import EXACT_SIZE, Sample
 from convergence_cli.tensors.stored import FLOATS, Block, StoredTensor
 from convergence_cli.tensors.twins import Twins
+from convergence_cli.tensors.unit_variance import UnitVariance
 from convergence_cli.tensors.units import MOST_ROWS, MOST_UNITS, Activations, DeadRows
 from convergence_cli.tensors.values import NARROW, as_floats
 
@@ -89,12 +90,13 @@ class _Units:
         self._layout = layout
         floats = tensor.dtype in FLOATS
         matrix = len(tensor.shape) > 1
-        self._rows = self._twins = self._activations = self._features = None
+        self._rows = self._twins = self._variance = self._activations = self._features = None
         if kind in ("weight", "gradient"):
             if matrix and layout.units <= MOST_ROWS:
                 self._rows = DeadRows(layout)
             if matrix and kind == "weight":
-                self._twins = Twins(tensor.shape[::-1] if tensor.fortran else tensor.shape)
+                stored_shape = tensor.shape[::-1] if tensor.fortran else tensor.shape
+                self._twins, self._variance = Twins(stored_shape), UnitVariance(stored_shape)
         elif kind == "input":
             self._features = InputFeatures(layout) if floats and layout.units <= MOST_FEATURES else None
         elif floats and layout.units <= MOST_UNITS:
@@ -107,6 +109,8 @@ class _Units:
     def add(self, values: Block, start: int, low: float, high: float, zeros: int) -> None:
         if self._twins is not None:
             self._twins.add(values, start)
+        if self._variance is not None:
+            self._variance.add(values, start)
         if self._rows is None and self._activations is None and self._features is None:
             return
         piece = placed(values, start, self._layout)
@@ -123,9 +127,10 @@ class _Units:
         if self._rows is not None:
             found["dead"] = self._rows.share()
         # Where values are not finite, the rows are alike for another reason.
-        if self._twins is not None and not total["nan"] + total["inf"]:
+        if self._twins is not None and self._variance is not None and not total["nan"] + total["inf"]:
             same = total["count"] > 1 and total["min"] == total["max"]
             found["twin"] = 1.0 if same else self._twins.share()
+            found["unit_variance"] = self._variance.share()
         if self._activations is not None:
             found |= self._activations.numbers(total)
         if self._features is not None:

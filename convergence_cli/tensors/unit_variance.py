@@ -48,7 +48,7 @@ class UnitVariance:
             rows = 1 if column or values.size < self._row else values.size // self._row
             part = values[: self._row - column if rows == 1 else rows * self._row]
             wide = part.reshape(rows, -1)[:, : max(VALUES - column, 0)].astype(np.float64)
-            self._row_sums[column : column + wide.shape[1]] += np.add.reduce(wide, axis=0)
+            self._row_sums[column : column + wide.shape[1]] += np.dot(np.ones(wide.shape[0]), wide)
             sums.squares += float(np.vdot(wide, wide))
             start, values = start + part.size, values[part.size :]
 
@@ -61,7 +61,7 @@ class UnitVariance:
         lines = values.size // self._line
         part = values[: lines * self._line].reshape(lines, -1) if lines else values[None]
         wide = part[:, : sums.units].astype(np.float64)
-        line_sums = np.add.reduce(wide, axis=1)
+        line_sums = np.dot(wide, np.ones(wide.shape[1]))
         sums.of_sums += float(np.dot(line_sums, line_sums))
         sums.squares += float(np.vdot(wide, wide))
 

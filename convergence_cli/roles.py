@@ -239,7 +239,7 @@ def _candidates(curves: Sequence[Curve]) -> list[_Candidate]:
 def _losses(curves: Sequence[Curve], notes: list[str]) -> dict[str, Curve]:
     candidates = _candidates(curves)
     adversarial = [c for c in candidates if c.tier == 0 and c.extra & _ADVERSARIAL]
-    if len(adversarial) > 1 and not any(c.tier == 0 and not c.extra for c in candidates):
+    if adversarial and not any(c.tier == 0 and not c.extra & _ADVERSARIAL for c in candidates):
         longest = max(adversarial, key=lambda c: c.curve.points)
         notes.append("losses of two players (generator, critic, ...) do not show convergence on their own")
         return {"adversarial_loss": longest.curve}

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 FADED = 1e-3
 FADED_UNORDERED = 1e-4
 FALLS_WITH_DEPTH = 0.7
+FALLS_ALWAYS = 0.95
 SHARE_OF_DUMPS = 0.5
 LEAST_DUMPS = 2
 BEYOND_ALL = 2.0
@@ -43,12 +44,13 @@ def vanishing_gradient(gradients: Gradients, verdict: Verdict) -> Iterator[Findi
         Layers without gradient keep their random weights; the layers behind them learn from noise.
 
     How it decides
-        The smallest level is below a thousandth of the largest behind it, in at least half of the dumps (2 or
-        more) and in the last third of them, and the levels fall towards the input (rank correlation with
-        depth at least 0.7; where the order of layers is not known, below 1/10,000 instead). At least 3
-        layers. Never by an absolute size: 1e-7 is healthy in a large model and far too much in a small one.
-        Error in a run that is stuck, diverges or logs no loss, warning while that is open, note in a
-        converging run.
+        The smallest level is below a thousandth of the largest behind it, in at least half of the dumps and
+        in the last third of them, and the levels fall towards the input (rank correlation with depth at least
+        0.7). Where the dump does not keep the order of layers, numbers in their names give it; else the limit
+        is 1/10,000. At least 3 layers. A single dump gives a note, below 1/10,000 and falling at (nearly)
+        every layer. Never by an absolute size: 1e-7 is healthy in a large model and far too much in a small
+        one. Error in a run that is stuck or diverges, or below 1e-5 where no loss is logged; else warning;
+        note in a run that converges.
 
     Known false alarms
         Query and key weights of attention at small initialization have small gradients at first: they do not
@@ -62,7 +64,9 @@ def vanishing_gradient(gradients: Gradients, verdict: Verdict) -> Iterator[Findi
     for one in gradients.profiles:
         ordered = isfinite(one.trend)
         limit = FADED if ordered else FADED_UNORDERED
-        lasts = one.share >= SHARE_OF_DUMPS and one.late_ratio < limit and one.dumps >= LEAST_DUMPS
+        lasts = one.share >= SHARE_OF_DUMPS and one.late_ratio < limit
+        if one.dumps < LEAST_DUMPS:
+            lasts = one.ratio < FADED_UNORDERED and one.trend >= FALLS_ALWAYS
         if one.ratio < limit and lasts and (not ordered or one.trend >= FALLS_WITH_DEPTH):
             found.append(one)
     worst = min(found, key=lambda one: one.ratio, default=None)
@@ -72,7 +76,7 @@ def vanishing_gradient(gradients: Gradients, verdict: Verdict) -> Iterator[Findi
     yield finding(
         f"The gradient of {low.layer} ({worst.of}) has a root mean square of {worst.low:.3g}, {worst.ratio:.2g} times "
         f"that of {high.layer} ({worst.high:.3g}); {worst.faded} of {worst.depth} layers are below {FADED:g}.",
-        severity=graded(verdict, strong=worst.ratio < FADED_FAR),
+        severity="note" if worst.dumps < LEAST_DUMPS else graded(verdict, strong=worst.ratio < FADED_FAR),
         confidence=0.9 if isfinite(worst.trend) else 0.7,
         evidence={
             "level": worst.low,

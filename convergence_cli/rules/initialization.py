@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from convergence_cli.model import Finding, Verdict
 
 TWIN_SHARE = 0.9
+ALIKE = 0.02
 SMALL_GAIN = 0.03
-SMALL_FAN = 8
-CATCHES_UP = 10.0
+SMALL_FAN = 12
 LARGE_GAIN = 4.2
 
 
@@ -26,16 +26,17 @@ def symmetric_initialization(initialization: Initialization, verdict: Verdict) -
     """The units of a layer start as copies of one another.
 
     What it checks
-        The share of units (rows or columns of a weight, the first 256) whose weights equal those of another
-        unit at the first dump.
+        At the first dump, the share of units (rows or columns of a weight, the first 256) whose weights equal
+        those of another unit, and the variance between units over the weights' mean square.
 
     Why it matters
         Units with equal weights get equal gradients and stay equal: the layer is as wide as one unit.
 
     How it decides
-        At least 90 % of the units are copies. A last layer, or an adapter, of zeros is silent, since it
-        learns from the second step on; zeros elsewhere count where the copies are still there at the last
-        dump. A note in a run that converges.
+        At least 90 % of the units are copies, or the variance between them is below 2 % of the mean square:
+        copies after their first steps (healthy layers have 60 % and more). A last layer, or an adapter, of
+        zeros is silent, since it learns from the second step on; zeros elsewhere count where the copies are
+        still there at the last dump. A note in a run that converges.
 
     Known false alarms
         Weights tied on purpose, group by group.
@@ -44,21 +45,29 @@ def symmetric_initialization(initialization: Initialization, verdict: Verdict) -
         Goodfellow, Bengio and Courville 2016, "Deep Learning", section 8.4 (breaking symmetry); TheDeepChecker
         (Ben Braiek and Khomh 2023), weight variance of zero; SageMaker Debugger, PoorWeightInitialization.
     """
-    found = [one for one in initialization.layers if one.twin >= TWIN_SHARE and one.fan_in > 1]
+    found = [one for one in initialization.layers if one.fan_in > 1]
+    found = [one for one in found if one.twin >= TWIN_SHARE or one.variance < ALIKE]
     found = [one for one in found if not _is_meant(one, initialization)]
-    found.sort(key=lambda one: -(one.twin_end if isfinite(one.twin_end) else 1.0))
+    found.sort(key=lambda one: one.variance_end if isfinite(one.variance_end) else 0.0)
     for one, more in shown(found):
-        value = f"all are {one.rms:.3g}" if one.std == 0 else f"{100 * one.twin:.0f} % are copies of another"
-        still = f"; at the last dump {100 * one.twin_end:.0f} % still are" if initialization.dumps else ""
+        value = f"{100 * one.twin:.0f} % are copies of another"
+        if one.std == 0:
+            value = f"all are {one.rms:.3g}"
+        elif one.twin < TWIN_SHARE:
+            value = f"they differ by {one.variance:.2g} of their mean square"
+        still = "; at the last dump they still are" if initialization.dumps and _stays(one) else ""
         yield finding(
             f"The units of {one.series.layer} start alike at step {one.step:g}: {value}{still}{more}.",
-            severity=graded(verdict, strong=one.twin_end >= TWIN_SHARE),
-            confidence=0.9 if one.twin_end >= TWIN_SHARE else 0.7,
+            severity=graded(verdict, strong=_stays(one)),
+            confidence=0.9 if _stays(one) else 0.7,
             evidence={
                 "side": "constant" if one.std == 0 else "copies",
-                "share": round(one.twin, 3),
+                "share": _rounded(one.twin),
                 "threshold_share": TWIN_SHARE,
-                "share_at_the_end": round(one.twin_end, 3) if isfinite(one.twin_end) else None,
+                "share_at_the_end": _rounded(one.twin_end),
+                "variance_between_units": _rounded(one.variance),
+                "threshold_variance": ALIKE,
+                "variance_at_the_end": _rounded(one.variance_end),
                 "fan_in": one.fan_in,
                 "fan_out": one.fan_out,
             },
@@ -68,11 +77,19 @@ def symmetric_initialization(initialization: Initialization, verdict: Verdict) -
         )
 
 
+def _stays(one: Born) -> bool:
+    return one.twin_end >= TWIN_SHARE or one.variance_end < ALIKE
+
+
+def _rounded(share: float) -> float | None:
+    return round(share, 5) if isfinite(share) else None
+
+
 def _is_meant(one: Born, initialization: Initialization) -> bool:
     """Zeros that learn: a last layer, or one whose units have parted since."""
     if one.is_zero:
-        return one.is_last or not one.twin_end >= TWIN_SHARE or not initialization.dumps
-    return one.pruned >= one.twin
+        return one.is_last or not _stays(one) or not initialization.dumps
+    return one.pruned >= max(one.twin, TWIN_SHARE)
 
 
 @rule("IN102", "initialization-too-small", severity="error", since="0.1")
@@ -87,9 +104,8 @@ def initialization_too_small(initialization: Initialization, verdict: Verdict) -
 
     How it decides
         A gain below 0.03; LeCun's is 1, He's 1.41, PyTorch's default 0.58, that of a transformer (0.02) 0.1 to
-        0.7. The last layer, which is often meant to start small, and zeros, are left out, layers
-        of up to 8 inputs, adapters, and what has grown tenfold by the next dump as well. A note in a run that
-        converges.
+        0.7. The last layer, which is often meant to start small, zeros, adapters and layers of up to 12 inputs
+        are left out. A note in a run that converges.
 
     Known false alarms
         Scaled-down branches of very deep residual networks (Fixup).
@@ -99,10 +115,8 @@ def initialization_too_small(initialization: Initialization, verdict: Verdict) -
         TheDeepChecker (Ben Braiek and Khomh 2023), F-test against these.
     """
     found = [one for one in initialization.layers if 0 < one.gain < SMALL_GAIN and not one.is_last]
-    # Tables and adapters have few inputs; a branch that starts at nothing and grows at once is meant so.
-    found = [
-        one for one in found if one.fan_in > SMALL_FAN and one.growth < CATCHES_UP and "lora" not in one.series.name
-    ]
+    # Tables and adapters have few inputs.
+    found = [one for one in found if one.fan_in > SMALL_FAN and "lora" not in one.series.name]
     yield from _of_wrong_scale(sorted(found, key=lambda one: one.gain), verdict, SMALL_GAIN, "small")
 
 

@@ -139,7 +139,8 @@ def too_few_points(log: LogFacts) -> Iterator[Finding]:
     References
         None needed: it is a fact about the file.
     """
-    if log.points >= FEW_POINTS:
+    # Dumps alone are no log.
+    if not 0 < log.points < FEW_POINTS:
         return
     yield finding(
         f"The log holds {counted(log.points, 'point')} of its loss; a verdict needs at least {FEW_POINTS}.",

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 SMALL_STEP = 1e-4
 SMALL_WAY = 0.01
 SMALL_WAY_CONVERGING = 0.002
-LEAST_STEPS = 10
+LEAST_STEPS = 2
 LARGE_STEP = 0.1
 LARGE_PEAK = 0.3
+LARGE_AT_ONCE = 1.0
 LEAST_COMPARISONS = 3
 UNCHANGED_DUMPS = 2
 GROWN = 3.0
@@ -115,7 +116,15 @@ def update_ratio_too_large(updates: Updates, verdict: Verdict) -> Iterator[Findi
         rule WeightUpdateRatio.
     """
     large = [one for one in updates.layers if one.per_step >= LARGE_STEP or one.peak >= LARGE_PEAK]
-    large = [one for one in large if one.comparisons >= LEAST_COMPARISONS or one.source == "updates"]
+    # One or two single steps at the start may be large; whole stretches may not.
+    large = [
+        one
+        for one in large
+        if one.comparisons >= LEAST_COMPARISONS
+        or one.peak >= LARGE_PEAK
+        or one.per_step >= LARGE_AT_ONCE
+        or one.source == "updates"
+    ]
     large = sorted((one for one in large if not one.from_nothing), key=lambda one: -max(one.per_step, one.peak))
     for one, more in shown(large):
         yield finding(

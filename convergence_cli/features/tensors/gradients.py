@@ -143,13 +143,14 @@ def gradients_of(stats: TensorStats, evidence: Evidence) -> Gradients | Missing:
     if not matrices:
         return Missing("needs gradients of weights: only those of biases and scales are dumped")
     deep = [one for one in matrices if not one.series.is_embedding and np.isfinite(_level(one))]
-    profiles = [_profile(one, _ordered(stats, one), "weight") for one in _networks(deep)]
+    profiles = _profiles(stats, deep, "weight")
     # Before a normalisation the gradient of a bias is zero but for rounding, however well all layers learn.
-    normalised = any(not one.is_matrix and "bias" not in one.leaf and "beta" not in one.leaf for one in found)
+    mixing = {one.name for one in matrices_of(found)}
+    normalised = any(one.name not in mixing and "bias" not in one.leaf and "beta" not in one.leaf for one in found)
     if not normalised:
         biases = [_layer(one, None) for one in found if not one.is_matrix and "bias" in one.leaf]
         biases = [one for one in biases if np.isfinite(_level(one))]
-        profiles += [_profile(one, _ordered(stats, one), "bias") for one in _networks(biases)]
+        profiles += _profiles(stats, biases, "bias")
     return Gradients(
         layers=matrices,
         profiles=tuple(one for one in profiles if one is not None),
@@ -162,10 +163,15 @@ def gradients_of(stats: TensorStats, evidence: Evidence) -> Gradients | Missing:
     )
 
 
-def _ordered(stats: TensorStats, layers: list[LayerGradient]) -> bool:
-    """Whether the order of ``layers`` is that of the network: the dump keeps it, or numbers in their names tell it."""
-    families = {re.sub(r"\d+", "#", one.series.name) for one in layers}
-    return stats.trusted_order or (len(families) == 1 and len(layers) >= MIN_DEPTH)
+def _profiles(stats: TensorStats, layers: list[LayerGradient], of: str) -> list[Profile | None]:
+    """The profile of each network; where the dump keeps no order, of each family of names that numbers put in order."""
+    if stats.trusted_order:
+        return [_profile(one, True, of) for one in _networks(layers)]
+    families: dict[str, list[LayerGradient]] = {}
+    for one in layers:
+        families.setdefault(re.sub(r"\d+", "#", one.series.name), []).append(one)
+    long = [one for one in families.values() if len(one) >= MIN_DEPTH]
+    return [_profile(one, True, of) for one in long] or [_profile(layers, False, of)]
 
 
 def _networks(layers: list[LayerGradient]) -> list[list[LayerGradient]]:

@@ -24,11 +24,11 @@ FIRST_SHARE = 0.05
 class Born:
     """One weight at the first dump.
 
-    ``gain`` is its root mean square times the square root of its fan-in (see ``fans.gain_of``). ``twin`` is the
-    share of its units that are copies of another, ``twin_end`` that at the last dump; ``pruned`` the share of
-    units that are zero. ``growth`` is the root mean square of the next dump over that of the first.
-    ``feeds``: another weight takes as many inputs as it has outputs; ``is_last``: none does, or it is the last of
-    the dump.
+    ``gain`` is its root mean square times the square root of its fan-in (see ``fans.gain_of``). ``twin`` is
+    the share of its units that are copies of another, ``twin_end`` that at the last dump; ``variance`` and
+    ``variance_end`` are the variance between units over the mean square, which noise on copies leaves small;
+    ``pruned`` the share of units that are zero. ``feeds``: another weight takes as many inputs as it has
+    outputs; ``is_last``: none does, or it is the last of the dump.
     """
 
     series: Series
@@ -40,9 +40,10 @@ class Born:
     fan_out: int
     twin: float
     twin_end: float
+    variance: float
+    variance_end: float
     pruned: float
     is_zero: bool
-    growth: float
     feeds: bool
     is_last: bool
 
@@ -90,16 +91,17 @@ def _born(series: Series, found: list[Series]) -> Born:
         fan_out=fans[0][1] if fans else 0,
         twin=float(twin[0]),
         twin_end=float(twin[-1]),
+        variance=float(series.number("unit_variance")[0]),
+        variance_end=float(series.number("unit_variance")[-1]),
         pruned=float(series.number("dead")[0]),
         is_zero=bool(series.number("zero")[0] == count),
-        growth=float(rms[1] / rms[0]) if len(rms) > 1 and rms[0] > 0 else 1.0,
         feeds=feeds,
         is_last=series is found[-1] or not feeds,
     )
 
 
 def _takes(other: Series, series: Series) -> bool:
-    """Whether ``other`` may take what ``series`` gives out: as many inputs as outputs, or a flattened picture."""
+    """Whether ``other`` may take what ``series`` gives out, be it a flattened picture."""
     if other.shape is None or series.shape is None:
         return True
     pairs = [

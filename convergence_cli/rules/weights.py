@@ -232,8 +232,8 @@ def weights_growing(weights: Weights, verdict: Verdict) -> Iterator[Finding]:
 
     How it decides
         At least 3 times the first norm, 1.3 times in the last third of the dumps alone, to a gain above 2.8
-        (twice He's); without any loss 20 times, and not of the last layer. Error in a run that fails, note in
-        one that converges.
+        (twice He's); without any loss 20 times. The last layer, which grows as the network gets sure, counts
+        in a failing run only. Error in a run that fails, note in one that converges.
 
     Known false alarms
         Weights before a normalisation may grow without harm while the loss falls (a note then).
@@ -248,7 +248,8 @@ def weights_growing(weights: Weights, verdict: Verdict) -> Iterator[Finding]:
         for one in weights.growth
         if one.end >= times * one.first and one.late_rise >= STILL_GROWS and one.gain >= GROWN_GAIN
     ]
-    if verdict.state == "no-loss":
+    if verdict.label not in {"diverging", "stuck"}:
+        # The last layer grows as the network gets sure.
         grown = [one for one in grown if one.series.name != weights.last]
     grown.sort(key=lambda one: -one.end / one.first)
     for one, more in shown(grown):

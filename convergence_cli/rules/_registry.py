@@ -39,6 +39,8 @@ PARAMETERS = {
     "updates": "weights at two steps, or updates, in a tensor dump",
     "initialization": "weights of the first steps in a tensor dump",
     "activations": "activations in a tensor dump",
+    "bounded_activations": "hidden sigmoid or tanh layers in a tensor dump",
+    "activation_scales": "activations at four steps in a tensor dump",
     "first_activations": "activations of the first steps in a tensor dump",
     "dead_units": "activations, or gradients, in a tensor dump",
     "attention_logits": "attention logits in a tensor dump",

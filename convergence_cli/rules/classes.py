@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 IMBALANCE = 10.0
 IMBALANCE_LOW = 7.0
 IMBALANCE_SAMPLES = 100
+MANY_LABELS = 200
 MISSED = 0.3
 CLASS_SAMPLES = 20
 ACCURACY = 0.5
@@ -45,8 +46,9 @@ def class_imbalance(labels: Labels, verdict: Verdict, predictions: Predictions |
         accuracy hides it.
 
     How it decides
-        The most frequent class has more than 10 times the samples of the rarest, surely more than 7 times, and
-        there are at least 100 labels. With predictions that miss the rarest class (less than 30 % right, of at
+        The most frequent class has more than 10 times the samples of the rarest, surely more than 7 times (by
+        a bound over all pairs of classes; from 200 labels on by two standard errors), and there are at least
+        100 labels. With predictions that miss the rarest class (less than 30 % right, of at
         least 20 samples): an error where the run is stuck or diverges, else a warning. With predictions that
         find it, and in a run that converges, a note; else a warning. Side: missed, found, unknown.
 
@@ -58,7 +60,8 @@ def class_imbalance(labels: Labels, verdict: Verdict, predictions: Predictions |
         ClassImbalance (same ratio, without a bound).
     """
     for one in labels.sets:
-        if one.samples < IMBALANCE_SAMPLES or not (one.ratio > IMBALANCE and one.ratio_low > IMBALANCE_LOW):
+        at_least = one.ratio_likely if one.samples >= MANY_LABELS else one.ratio_low
+        if one.samples < IMBALANCE_SAMPLES or not (one.ratio > IMBALANCE and at_least > IMBALANCE_LOW):
             continue
         recall = _rarest_recall(one, predictions)
         side = "unknown" if recall is None else "missed" if recall.recall < MISSED else "found"
@@ -73,7 +76,7 @@ def class_imbalance(labels: Labels, verdict: Verdict, predictions: Predictions |
             evidence={
                 "ratio": round(one.ratio, 2),
                 "threshold_ratio": IMBALANCE,
-                "ratio_at_least": round(one.ratio_low, 2),
+                "ratio_at_least": round(at_least, 2),
                 "threshold_ratio_at_least": IMBALANCE_LOW,
                 "rarest_class": one.rarest,
                 "rarest_count": rare,

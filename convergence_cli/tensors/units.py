@@ -27,8 +27,10 @@ LIMITS = {
     "sigmoid_input": (-2 * math.atanh(_EDGE), 2 * math.atanh(_EDGE)),
 }
 _RANGES = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0)}
-# A sigmoid is exactly 0 only below -103; a layer with more zeros than this is none (a clipped ReLU, say).
+# A sigmoid is exactly 0 only below -103; a layer with more zeros than this is none (a clipped ReLU, say), unless it
+# is rounded to 16 bits: then it is exactly 1 too, and much of it lies just above 0, where a ReLU has next to nothing.
 _ZEROS_OF_A_SIGMOID = 0.01
+_NEAR_ZERO = 0.1
 # How far the units of a sample may add up beside 1.
 _SUM_TOLERANCE = 1e-3
 # Memory of 17 bytes a unit, of 4 where only zeros are counted.
@@ -140,17 +142,23 @@ class Activations:
             return None
         if total["min"] < 0:
             return "tanh"
-        return "sigmoid" if total["zero"] <= _ZEROS_OF_A_SIGMOID * total["count"] else None
+        if total["zero"] <= _ZEROS_OF_A_SIGMOID * total["count"]:
+            return "sigmoid"
+        found = self._saturation["sigmoid"]
+        near, between = found.below - total["zero"], total["count"] - found.values
+        return "sigmoid" if total["max"] == 1 and near > 0 and near >= _NEAR_ZERO * between else None
 
 
 class _Saturation:
     def __init__(self, layout: Layout, lower: float, upper: float) -> None:
         self._layout, self._lower, self._upper = layout, lower, upper
         self._beyond: npt.NDArray[Any] | None = None
-        self.values = 0
+        self.values = self.below = 0
 
     def add(self, piece: Piece, units: slice) -> None:
-        beyond = (piece.values < self._lower) | (piece.values > self._upper)
+        beyond = piece.values < self._lower
+        self.below += int(np.count_nonzero(beyond))
+        beyond |= piece.values > self._upper
         if not (count := int(np.count_nonzero(beyond))):
             return
         self.values += count

@@ -1,4 +1,4 @@
-"""Activations of hidden layers over the dumps: what kind they are, their scale, saturated and dead units."""
+"""Activations of hidden layers over the dumps: what kind they are, their scale, and saturated units."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convergence_cli.features.robust import median
+from convergence_cli.features.tensors.forms import forms_of, numbers_of
 from convergence_cli.features.tensors.persistence import (
     NAN,
     beginning,
@@ -29,14 +30,18 @@ if TYPE_CHECKING:
 MIN_SAMPLES = 16
 # The first dump is of the first steps if it comes within 10 steps, or 5 % of all.
 FIRST_STEPS, FIRST_SHARE = 10, 0.05
-MIN_CHAIN = 3
+# Fewer dumps show no growth that goes on.
+SCALE_DUMPS = 4
+# An early root mean square below this is of a layer that is hardly on yet: it counts as this much.
+LEAST_EARLY = 0.3
 NEEDED = "needs activations in a tensor dump"
+HIDDEN_NEEDED = "needs activations of hidden layers in a tensor dump: what is dumped may be the output"
 
-_PROBABILITIES = re.compile(r"softmax|prob|att\w*[._]weights|(^|[._])mask|gate|router|expert", re.IGNORECASE)
-_ATTENTION = re.compile(r"att(n|ention)", re.IGNORECASE)
-_SCORES = re.compile(r"logit|score|qk", re.IGNORECASE)
-_ROUTED = re.compile(r"expert|moe|router|gate", re.IGNORECASE)
-_SMOOTH = ("gelu", "silu", "swish", "elu", "softplus", "tanh", "sigmoid", "mish", "leaky", "softmax", "norm", "linear")
+# What the network gives out, by its name, where no block comes before.
+_HEAD = re.compile(
+    r"([^\d]*[._])?(\w*head|logits?|outputs?|out|classifier|fc|dense|linear|scores?|pred\w*|prob\w*)([._]?\d+)?",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,7 +51,8 @@ class Activation:
     ``form`` is ``relu``, ``tanh``, ``sigmoid``, ``probabilities``, ``scores`` (of attention), or empty for any other.
     ``final``: it is, or may be, what the network gives out. ``samples`` is how many values a unit has. Lasting
     shares are those that the last third of the dumps does not fall below. ``early`` and ``late`` are levels of the
-    root mean square, ``growth`` their ratio, ``late_growth`` that of the last dump to the start of the last third.
+    root mean square, ``growth`` their ratio, where early counts as at least ``LEAST_EARLY``; ``late_growth`` is that
+    of the last dump to the start of the last third.
     """
 
     series: Series
@@ -54,7 +60,6 @@ class Activation:
     final: bool
     samples: float
     rms: FloatArray
-    dead: float
     saturated: float
     saturated_values: float
     early: float
@@ -63,7 +68,7 @@ class Activation:
 
     @property
     def growth(self) -> float:
-        return self.late / self.early if self.early > 0 else NAN
+        return self.late / max(self.early, LEAST_EARLY) if self.early >= 0 else NAN
 
     @property
     def dumps(self) -> int:
@@ -90,59 +95,18 @@ class Activations:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class IdleLayer:
-    """A layer by its idle units. ``of`` says what shows them: ``activation`` or ``gradient``.
+class BoundedActivations:
+    """The hidden layers whose function is a sigmoid or tanh; ``from_start``: the first dump is of the first steps."""
 
-    ``lasting`` is the share that the last third of the dumps does not fall below, ``first`` and ``last`` those at
-    the first and last dump; ``samples`` is how many values a unit has, NaN of a gradient.
-    """
-
-    series: Series
-    of: str
-    lasting: float
-    first: float
-    last: float
-    samples: float
-
-    @property
-    def dumps(self) -> int:
-        return len(self.series.step)
-
-    def since(self, threshold: float) -> float:
-        """From which step on the share lies above ``threshold``."""
-        return beginning(self.series.step, self.series.number("dead") > threshold)
+    layers: tuple[Activation, ...]
+    from_start: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class DeadUnits:
-    """The layers whose units can be idle (ReLU and its like)."""
+class ActivationScales:
+    """The hidden layers with dumps enough to tell growth; of neighbours of one number that with the most growth."""
 
-    layers: tuple[IdleLayer, ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Chain:
-    """Activations of one type along the depth at the first dump; ``std`` has shape (n,), above 0.
-
-    ``ratio`` is the largest over the smallest. ``step_up`` is the largest factor by which one layer exceeds the one
-    before it, at ``at``.
-    """
-
-    series: tuple[Series, ...]
-    std: FloatArray
-    smallest: int
-    largest: int
-    ratio: float
-    step_up: float
-    at: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FirstActivations:
-    """The scale of hidden activations at ``step``, type by type."""
-
-    step: float
-    chains: tuple[Chain, ...]
+    layers: tuple[Activation, ...]
 
 
 def activations_of(stats: TensorStats, evidence: Evidence) -> Activations | Missing:
@@ -152,63 +116,47 @@ def activations_of(stats: TensorStats, evidence: Evidence) -> Activations | Miss
         return Missing(NEEDED)
     outputs = series_of(stats, "output")
     widths = _output_widths(stats, evidence, outputs)
+    ends = {len(found) - 1} if stats.trusted_order else _ends_by_name(found)
     layers = []
-    for place, series in enumerate(found):
-        last = place == len(found) - 1 or not stats.trusted_order
+    for place, (series, form) in enumerate(zip(found, forms_of(found), strict=True)):
         units = series.number("units")[-1]
-        final = last and (not outputs or units in widths or units == 1)
-        layers.append(_activation(series, final))
+        final = place in ends and (not outputs or units in widths or units == 1)
+        layers.append(_activation(series, form, final))
     return Activations(tuple(layers))
 
 
-def dead_units_of(stats: TensorStats, evidence: Evidence) -> DeadUnits | Missing:
-    """Idle units: by the activations where these are dumped, else by rows of the gradients that are zero."""
-    activations = evidence.activations
-    if isinstance(activations, Activations):
-        relus = [one for one in activations.layers if one.form == "relu"]
-        judged = [one for one in relus if one.samples >= MIN_SAMPLES]
-        if relus and not judged:
-            return Missing(f"needs activations of at least {MIN_SAMPLES} samples")
-        return DeadUnits(tuple(_idle(one.series, "activation", one.samples) for one in judged))
-    gradients = [one for one in series_of(stats, "gradient") if one.is_matrix and not one.is_embedding]
-    known = [one for one in gradients if np.isfinite(one.number("dead")).any() and not _ROUTED.search(one.name)]
-    if not known:
-        return Missing("needs activations, or gradients with their rows, in a tensor dump")
-    # The rows of the last layer are classes, not units. A gradient without any row left is no matter of units.
-    hidden = known[:-1] if stats.trusted_order else known
-    return DeadUnits(tuple(_idle(one, "gradient", NAN) for one in hidden if (one.number("dead") < 1).all()))
-
-
-def first_activations_of(stats: TensorStats, evidence: Evidence) -> FirstActivations | Missing:
-    """The scales of the activations before training has changed them."""
+def bounded_activations_of(stats: TensorStats, evidence: Evidence) -> BoundedActivations | Missing:
+    """Hidden sigmoid and tanh layers whose saturation is known."""
     activations = evidence.activations
     if not isinstance(activations, Activations):
         return Missing(NEEDED)
+    hidden = [one for one in activations.layers if not one.final]
+    if not hidden:
+        return Missing(HIDDEN_NEEDED)
+    bounded = [one for one in hidden if one.form in ("tanh", "sigmoid")]
+    if not bounded:
+        return Missing("needs a hidden sigmoid or tanh in a tensor dump: no dumped activation is known to be one")
+    return BoundedActivations(tuple(bounded), starts_early(stats))
+
+
+def activation_scales_of(stats: TensorStats, evidence: Evidence) -> ActivationScales | Missing:
+    """Hidden activations at four dumps and more."""
+    activations = evidence.activations
+    if not isinstance(activations, Activations):
+        return Missing(NEEDED)
+    hidden = [one for one in activations.layers if not one.final and one.form != "scores"]
+    if not hidden:
+        return Missing(HIDDEN_NEEDED)
+    long = [one for one in hidden if one.dumps >= SCALE_DUMPS]
+    if not long:
+        return Missing(f"needs activations at {SCALE_DUMPS} steps; there are {max(one.dumps for one in hidden)}")
+    return ActivationScales(tuple(_one_a_block(long)))
+
+
+def starts_early(stats: TensorStats) -> bool:
+    """Whether the first dump is of the first steps."""
     steps = stats.steps
-    first, last = float(steps[0]), float(steps[-1])
-    if first > max(FIRST_STEPS, FIRST_SHARE * last):
-        return Missing(f"needs activations of the first steps; the first dump is of step {first:g}")
-    groups: dict[str, list[Series]] = {}
-    for one in activations.layers:
-        if one.final or one.form == "probabilities" or one.series.step[0] != first:
-            continue
-        groups.setdefault(re.sub(r"\d+", "#", one.series.name), []).append(one.series)
-    chains = [chain for series in groups.values() if (chain := _chain(series, stats.trusted_order)) is not None]
-    return FirstActivations(first, tuple(chains))
-
-
-def is_probabilities(series: Series) -> bool:
-    """Whether its values are shares that add up to 1, or weights with which others are mixed."""
-    sums = series.number("sums_to_one")
-    known = sums[np.isfinite(sums)]
-    if len(known) and median(known) >= 0.9:
-        return True
-    return series.function == "softmax" or _PROBABILITIES.search(series.name) is not None
-
-
-def is_attention_scores(series: Series) -> bool:
-    """Whether its name says that it holds the logits of attention, before the softmax."""
-    return bool(_ATTENTION.search(series.name) and _SCORES.search(series.name)) and not is_probabilities(series)
+    return bool(steps[0] <= max(FIRST_STEPS, FIRST_SHARE * steps[-1]))
 
 
 def rms_of(series: Series) -> FloatArray:
@@ -221,18 +169,16 @@ def rms_of(series: Series) -> FloatArray:
     return values
 
 
-def _activation(series: Series, final: bool) -> Activation:
+def _activation(series: Series, form: str, final: bool) -> Activation:
     rms = rms_of(series)
     samples = series.number("samples")
     known = samples[np.isfinite(samples)]
-    form = _form(series)
     return Activation(
         series=series,
         form=form,
         final=final or form == "probabilities",
         samples=median(known) if len(known) else NAN,
         rms=rms,
-        dead=lowest_at_end(series.number("dead")),
         saturated=lowest_at_end(series.number("saturated")),
         saturated_values=lowest_at_end(series.number("saturated_values")),
         early=early_level(rms),
@@ -241,48 +187,26 @@ def _activation(series: Series, final: bool) -> Activation:
     )
 
 
-def _form(series: Series) -> str:
-    """By the function that the dump names, else by the values at every dump."""
-    function = series.function.lower()
-    if is_probabilities(series):
-        return "probabilities"
-    if is_attention_scores(series):
-        return "scores"
-    if function.startswith("hard"):
-        return ""
-    named = next((known for known in ("tanh", "sigmoid") if known in function), "")
-    if named or function.endswith("_input"):
-        return named
-    if function.startswith("relu"):
-        return "relu"
-    by_values = _form_by_values(series)
-    # A function of another name that never gives less than 0 is still no saturating one.
-    return "" if function and (by_values != "relu" or any(word in function for word in _SMOOTH)) else by_values
+def _ends_by_name(found: tuple[Series, ...]) -> set[int]:
+    """Where the order is not known: the heads by name; of them, or else of all, those of the highest number."""
+    heads = [place for place, one in enumerate(found) if _HEAD.fullmatch(one.name)]
+    numbers = {place: numbers_of(found[place].name) for place in heads or range(len(found))}
+    # A bare ``fc`` comes after all that is numbered.
+    bare = {place for place in heads if not numbers[place]}
+    highest = max(numbers.values(), default=())
+    return bare or {place for place, number in numbers.items() if number == highest}
 
 
-def _form_by_values(series: Series) -> str:
-    low, high, zero = (series.number(name) for name in ("min", "max", "zero"))
-    if not (np.isfinite(low).all() and np.isfinite(high).all()) or _is_two_valued(series):
-        return ""
-    if (low == 0).all() and (zero > 0).all() and (high > 0).any():
-        return "relu"
-    if not ((high > 0.9).all() and (high <= 1).all()):
-        return ""
-    if (low >= -1).all() and (low < -0.9).all():
-        return "tanh"
-    return "sigmoid" if (low > 0).all() and (low < 0.1).all() else ""
-
-
-def _is_two_valued(series: Series) -> bool:
-    """Masks, spikes and one-hot codes: nothing between the least and the greatest value."""
-    inner = series.stats.quantiles[series.rows]
-    ends = (inner == series.number("min")[:, None]) | (inner == series.number("max")[:, None])
-    return bool(np.isfinite(inner).all() and ends.all())
-
-
-def _idle(series: Series, of: str, samples: float) -> IdleLayer:
-    dead = series.number("dead")
-    return IdleLayer(series, of, lowest_at_end(dead), float(dead[0]), float(dead[-1]), samples)
+def _one_a_block(layers: list[Activation]) -> list[Activation]:
+    """Of layers that follow one another and have one number (``conv3``, ``relu3``) the one that grew most."""
+    kept: list[Activation] = []
+    for one in layers:
+        numbers = numbers_of(one.series.name)
+        if not (kept and numbers and numbers == numbers_of(kept[-1].series.name)):
+            kept.append(one)
+        elif not kept[-1].growth >= one.growth:
+            kept[-1] = one
+    return kept
 
 
 def _output_widths(stats: TensorStats, evidence: Evidence, outputs: tuple[Series, ...]) -> set[float]:
@@ -293,23 +217,3 @@ def _output_widths(stats: TensorStats, evidence: Evidence, outputs: tuple[Series
     if isinstance(classes, int):
         widths.add(float(classes))
     return widths
-
-
-def _chain(series: list[Series], ordered: bool) -> Chain | None:
-    std = np.array([one.number("std")[0] for one in series])
-    kept = np.flatnonzero(np.isfinite(std) & (std > 0))
-    if len(kept) < MIN_CHAIN:
-        return None
-    std = std[kept]
-    factors = std[1:] / std[:-1] if ordered else np.ones(1)
-    smallest, largest = int(np.argmin(std)), int(np.argmax(std))
-    at = int(np.argmax(factors))
-    return Chain(
-        series=tuple(series[index] for index in kept.tolist()),
-        std=std,
-        smallest=smallest,
-        largest=largest,
-        ratio=float(std[largest] / std[smallest]),
-        step_up=float(factors[at]),
-        at=min(at + 1, len(std) - 1),
-    )

@@ -74,11 +74,14 @@ def inputs_of(stats: TensorStats, evidence: Evidence) -> Inputs | Missing:
         and one.name not in tokens
         and not _BESIDE.search(one.name)
     ]
-    first = next(iter(series_of(stats, "activation")), None) if stats.trusted_order else None
-    return Inputs(tuple(_input(one, first) for one in kept))
+    if not stats.trusted_order:
+        return Inputs(tuple(_input(one, None, None) for one in kept))
+    first = next(iter(series_of(stats, "activation")), None)
+    weight = next(iter(series_of(stats, "weight") or series_of(stats, "gradient")), None)
+    return Inputs(tuple(_input(one, first, weight) for one in kept))
 
 
-def _input(series: Series, first: Series | None) -> Input:
+def _input(series: Series, first: Series | None, weight: Series | None) -> Input:
     rms = rms_of(series)
     samples = series.number("samples")
     # Unknown numbers of samples are taken for few.
@@ -93,14 +96,26 @@ def _input(series: Series, first: Series | None) -> Input:
         features=series.shape is not None and len(series.shape) <= 2,
         mean=_middle(series.number("mean")),
         std=_middle(series.number("std")),
-        scaled_inside=first is not None and (_NORMS.search(first.name) is not None or _scales(first, lowest)),
+        scaled_inside=_scaled_by(weight, series.shape) or (first is not None and _scales(first, float(rms[0]))),
     )
 
 
 def _scales(first: Series, rms: float) -> bool:
-    """Whether ``first`` gives out far less than it takes in, and not because its function has bounds."""
-    bounded = bool((np.fmax(np.abs(first.number("min")), np.abs(first.number("max"))) <= 1).all())
-    return not bounded and _middle(rms_of(first)) < SCALED_INSIDE * rms
+    """Whether ``first`` normalises, or gives out far less than it takes in, and not because its function has bounds.
+
+    At the first dump: a layer that its input has killed gives out little too, later.
+    """
+    if _NORMS.search(first.name):
+        return True
+    bounded = bool(np.fmax(np.abs(first.number("min")), np.abs(first.number("max")))[0] <= 1)
+    return not bounded and bool(rms_of(first)[0] < SCALED_INSIDE * rms)
+
+
+def _scaled_by(weight: Series | None, shape: tuple[int, ...] | None) -> bool:
+    """Whether the first weight is a vector with one value for each feature: that of a normalisation."""
+    if weight is None or weight.shape is None or shape is None or "bias" in weight.leaf:
+        return False
+    return len(weight.shape) == 1 and weight.shape[0] in shape[1:]
 
 
 def _lowest(values: FloatArray) -> float:

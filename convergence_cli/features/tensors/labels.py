@@ -11,6 +11,8 @@ import numpy as np
 
 from convergence_cli.features.robust import median
 from convergence_cli.features.tensors.persistence import NAN, tail_length
+from convergence_cli.features.tensors.series import series_of
+from convergence_cli.model import Missing
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -23,6 +25,10 @@ Record = TypeVar("Record", "LabelCounts", "Confusion", "TokenCounts")
 # One-sided error of the bounds, over all pairs of classes together.
 ALPHA = 0.005
 _TRAINING = ("", "train", "global")
+# A single dump tells what a model predicts only if it comes after this step.
+FIRST_STEPS = 10
+# Standard errors of the lesser bound of a ratio.
+LIKELY = 2.0
 # Fewer classes have no spread of recalls to compare one with.
 MIN_SPREAD = 8
 
@@ -31,7 +37,8 @@ MIN_SPREAD = 8
 class LabelSet:
     """One label tensor. ``counts`` (class -> samples) is pooled over ``dumps`` different batches.
 
-    ``ratio`` is the most frequent class over the rarest; ``ratio_low`` its lower confidence bound over all pairs.
+    ``ratio`` is the most frequent class over the rarest; ``ratio_low`` its lower confidence bound over all pairs,
+    ``ratio_likely`` that of two standard errors.
     ``repeated``: every dump holds the same labels, which then count once.
     """
 
@@ -42,6 +49,7 @@ class LabelSet:
     first_step: float
     ratio: float
     ratio_low: float
+    ratio_likely: float
     rarest: float
     commonest: float
     repeated: bool
@@ -156,14 +164,25 @@ def labels_of(stats: TensorStats, evidence: Evidence) -> Labels | None:
     return Labels(tuple(sets)) if sets else None
 
 
-def predictions_of(stats: TensorStats, evidence: Evidence) -> Predictions | None:
+def predictions_of(stats: TensorStats, evidence: Evidence) -> Predictions | Missing | None:
     """Recalls and confused pairs of each output; None where no output was dumped with class labels.
 
-    Tokens that are predicted from tokens are no classes: rare ones and padding are never predicted.
+    Tokens that are predicted from tokens are no classes: rare ones and padding are never predicted. An output that
+    is the same for all samples predicts nothing, nor does that of the first steps alone.
     """
     found = tuple(one for one in stats.confusions if not (one.sequence and stats.tokens))
-    sets = [_prediction_set(name, confusions) for name, confusions in _by_name(found).items()]
-    return Predictions(tuple(sets)) if sets else None
+    if not found:
+        return None
+    same = {(one.name, step) for one in series_of(stats, "output") for step in one.step[one.number("constant") >= 1]}
+    named = _by_name(tuple(one for one in found if (one.name, one.step) not in same))
+    sets = [
+        _prediction_set(name, confusions)
+        for name, confusions in named.items()
+        if len(confusions) > 1 or confusions[-1].step > FIRST_STEPS
+    ]
+    if not sets:
+        return Missing("needs class labels and outputs that differ by sample, at two steps or after the first ones")
+    return Predictions(tuple(sets))
 
 
 def tokens_of(stats: TensorStats, evidence: Evidence) -> Tokens | None:
@@ -190,10 +209,12 @@ def _label_set(name: str, found: list[LabelCounts]) -> LabelSet:
             if value >= 0 or set(one.values) <= {-1.0, 1.0}:
                 counts[value] = counts.get(value, 0) + count
     counts = {value: count for value, count in counts.items() if count}
-    ratio = low = rarest = commonest = NAN
+    ratio = low = likely = rarest = commonest = NAN
     if len(counts) >= 2:
         rarest, commonest = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
-        ratio, low = _ratio(counts[commonest], counts[rarest], len(counts))
+        many, few = counts[commonest], counts[rarest]
+        ratio = many / few
+        low, likely = _ratio_low(many, few, _deviate(len(counts))), _ratio_low(many, few, LIKELY)
     return LabelSet(
         name=name,
         counts=dict(sorted(counts.items())),
@@ -202,20 +223,22 @@ def _label_set(name: str, found: list[LabelCounts]) -> LabelSet:
         first_step=found[0].step,
         ratio=ratio,
         ratio_low=low,
+        ratio_likely=likely,
         rarest=rarest,
         commonest=commonest,
         repeated=repeated,
     )
 
 
-def _ratio(many: int, few: int, classes: int) -> tuple[float, float]:
-    """The ratio of two counts, and its lower bound by the normal approximation of its logarithm with 1/2 added to
-    each (Haldane 1956), at ``ALPHA`` over all ordered pairs of classes (Bonferroni)."""
+def _ratio_low(many: int, few: int, deviate: float) -> float:
+    """Lower bound of the ratio of two counts by the normal approximation of its logarithm with 1/2 added to each
+    (Haldane 1956), ``deviate`` standard errors below it."""
     error = math.sqrt(1 / (many + 0.5) + 1 / (few + 0.5))
-    return many / few, math.exp(math.log((many + 0.5) / (few + 0.5)) - _deviate(classes) * error)
+    return math.exp(math.log((many + 0.5) / (few + 0.5)) - deviate * error)
 
 
 def _deviate(classes: int) -> float:
+    """Of a bound at ``ALPHA`` over all ordered pairs of classes (Bonferroni)."""
     return NormalDist().inv_cdf(1 - ALPHA / max(classes * (classes - 1), 1))
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convergence_cli.features.robust import median
-from convergence_cli.features.tensors.activations import is_attention_scores, is_probabilities
+from convergence_cli.features.tensors.forms import is_attention_scores, is_probabilities
 from convergence_cli.features.tensors.persistence import (
     beginning,
     early_level,

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from convergence_cli.features.evidence import Evidence
-from convergence_cli.features.tensors.activations import Activations, Chain, DeadUnits, FirstActivations
+from convergence_cli.features.tensors.activations import Activations
+from convergence_cli.features.tensors.depth import Chain, FirstActivations
+from convergence_cli.features.tensors.idle import DeadUnits
 from convergence_cli.features.tensors.persistence import (
     beginning,
     early_level,
@@ -61,6 +64,11 @@ def _forms(*rows: list[TensorRow], **config: object) -> list[tuple[str, bool]]:
         ({"min": 0.01, "max": 0.99, "sums_to_one": 1.0}, "probabilities"),
         ({"min": 0.0, "max": 1.0, "zero": 20.0, "quantiles": (0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0)}, ""),
         ({"min": math.nan, "max": math.nan}, ""),
+        ({"min": 0.0, "max": 1.0, "zero": 20.0, "saturated": 0.5}, "sigmoid"),
+        ({"min": 0.0, "max": 1.0, "zero": 20.0}, "relu"),
+        ({"min": [0.01, 0.0, 0.0], "max": [0.99, 1.0, 1.0], "zero": 20.0, "saturated": 0.5}, "sigmoid"),
+        ({"min": [0.01, 0.0, 0.0], "max": [0.99, 0.98, 1.0], "zero": 20.0, "saturated": 0.5}, ""),
+        ({"min": 0.998, "max": 0.9999}, ""),
     ],
 )
 def test_the_form_is_that_of_the_name_or_of_the_values(numbers: dict[str, Any], form: str) -> None:
@@ -166,3 +174,83 @@ def test_a_condition_begins_where_it_holds_to_the_end() -> None:
     assert beginning(step, np.array([True, False, True, True])) == 20.0
     assert beginning(step, np.array([True] * 4)) == 0.0
     assert beginning(step, np.array([False] * 4)) == 30.0
+
+
+def test_a_layer_at_one_end_is_what_its_siblings_are() -> None:
+    clear, end = {"min": 0.02, "max": 0.97}, {"min": 0.9991, "max": 0.9999, "saturated": 1.0}
+    last = _rows("fc", 9)
+    assert _forms(_rows("act1", **clear), _rows("act2", 1, **end), last)[1] == ("sigmoid", False)
+    assert _forms(_rows("act1", **clear), _rows("other2", 1, **end), last)[1] == ("", False)
+    assert _forms(_rows("act1", **clear), _rows("act2", 1, min=-3.0, max=0.9), last)[1] == ("", False)
+    middle = {"min": 0.3, "max": 0.7, "saturated": 0.0}
+    assert _forms(_rows("act1", **middle), _rows("act2", 1, **end), last)[1] == ("sigmoid", False)
+    assert _forms(_rows("sigmoid_block", **end), last)[0] == ("sigmoid", False)
+    assert _forms(_rows("hard_sigmoid_block", **end), last)[0] == ("", False)
+
+
+@pytest.mark.parametrize(
+    ("names", "final"),
+    [
+        (("relu1", "relu2", "relu3"), {"relu3"}),
+        (("fc1", "fc2", "fc3", "relu1", "relu2"), {"fc3"}),
+        (("conv1", "conv2", "fc"), {"fc"}),
+        (("blocks.0.attn", "blocks.1.attn", "lm_head"), {"lm_head"}),
+        (("classifier.0", "classifier.3", "features.7"), {"classifier.3"}),
+        (("body",), {"body"}),
+    ],
+)
+def test_without_an_order_names_tell_what_comes_last(names: tuple[str, ...], final: set[str]) -> None:
+    rows = [row for place, name in enumerate(names) for row in _rows(name, place)]
+    found = _evidence(replace(stats_of(rows), trusted_order=False)).activations
+    assert {one.series.name for one in found.layers if one.final} == final
+
+
+def test_what_cannot_be_looked_at_is_missing() -> None:
+    only_output = _evidence(stats_of(_rows("fc")))
+    for name in ("bounded_activations", "activation_scales", "first_activations"):
+        assert "hidden layers" in getattr(only_output, name).reason
+    plain = _evidence(stats_of([*_rows("conv1"), *_rows("fc", 1)]))
+    assert "sigmoid or tanh" in plain.bounded_activations.reason
+    assert "there are 3" in plain.activation_scales.reason
+    assert "3 hidden layers" in plain.first_activations.reason
+    assert "ReLU" in plain.dead_units.reason
+
+
+def test_of_a_layer_and_its_activation_the_one_that_grew_more_is_kept() -> None:
+    steps = (0, 1, 2, 3)
+    rows = [
+        *_rows("conv3", 0, steps, mean=0.0, std=[1.0, 1.0, 2.0, 4.0]),
+        *_rows("relu3", 1, steps, mean=0.0, std=[1.0, 1.0, 4.0, 8.0]),
+        *_rows("pool", 2, steps, mean=0.0, std=1.0),
+        *_rows("fc", 3, steps),
+    ]
+    assert [one.series.name for one in _evidence(stats_of(rows)).activation_scales.layers] == ["relu3", "pool"]
+
+
+def _gradients(ordered: bool, *tables: tuple[str, tuple[int, ...], float]) -> list[tuple[str, str, float]]:
+    rows = [
+        TensorRow(
+            step=step, kind="gradient", name=name, layer=name.rpartition(".")[0], order=order, shape=shape,
+            count=float(math.prod(shape)), zero=zero * math.prod(shape), dead=float(zero == 1), min=-1.0, max=1.0,
+        )
+        for step in (0.0, 1.0)
+        for order, (name, shape, zero) in enumerate(tables)
+    ]  # fmt: skip
+    found = _evidence(replace(stats_of(rows), trusted_order=ordered)).dead_units
+    return [(one.series.layer, one.reader, one.lasting) for one in found.layers if one.of == "reader"]
+
+
+def test_weights_without_gradient_beside_a_bias_with_one_read_a_dead_layer() -> None:
+    first = (("fc1.weight", (16, 8), 1.0), ("fc1.bias", (16,), 1.0))
+    last = (("out.weight", (4, 12), 0.0), ("out.bias", (4,), 0.0))
+    reader = (("fc2.weight", (12, 16), 1.0), ("fc2.bias", (12,), 0.0))
+    assert _gradients(True, *first, *reader, *last) == [("fc1", "fc2", 1.0)]
+    assert _gradients(False, *first, *reader, *last) == [("fc1", "fc2", 1.0)]
+    # Two types of layers fit: the reader itself is named.
+    other = ("conv1.weight", (4, 3, 3, 3), 1.0)
+    assert _gradients(False, *first, other, *reader, *last) == [("fc2", "fc2", 1.0)]
+    # Half of the units of the reader are off: of the others' weights all are without gradient.
+    half = (("fc2.weight", (12, 16), 1.0), ("fc2.bias", (12,), 0.5))
+    assert _gradients(True, *first, *half, *last) == [("fc1", "fc2", 1.0)]
+    some = (("fc2.weight", (12, 16), 0.9375), ("fc2.bias", (12,), 0.5))
+    assert _gradients(True, *first, *some, *last) == []

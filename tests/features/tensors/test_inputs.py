@@ -95,3 +95,22 @@ def test_a_first_layer_can_bring_the_input_to_scale(name: str, numbers: dict[str
 
 def test_a_dump_without_inputs_says_what_is_needed() -> None:
     assert _inputs(stats_of(_rows("activation", "fc1"))) == Missing("needs inputs in a tensor dump")
+
+
+def _scaled(*others: TensorRow) -> bool:
+    inputs = _rows("input", "x", mean=0.0, std=100.0, shape=(64, 8))
+    found = _inputs(stats_of([*inputs, *others]))
+    assert isinstance(found, Inputs)
+    return found.inputs[0].scaled_inside
+
+
+def test_a_first_layer_scales_by_what_it_gives_out_at_the_first_dump() -> None:
+    small = {"mean": 0.0, "min": -9.0, "max": 9.0}
+    assert _scaled(*_rows("activation", "conv", std=[1.0, 90.0, 90.0], **small))
+    assert not _scaled(*_rows("activation", "conv", std=[90.0, 1.0, 0.1], **small))
+    assert not _scaled(*_rows("activation", "conv", mean=0.5, std=0.1, min=0.0, max=1.0))
+
+
+@pytest.mark.parametrize(("shape", "scaled"), [((8,), True), ((9,), False), ((8, 8), False)])
+def test_a_first_weight_with_one_value_a_feature_scales(shape: tuple[int, ...], scaled: bool) -> None:
+    assert _scaled(*_rows("weight", "0.weight", shape=shape)) is scaled

@@ -9,8 +9,8 @@ import pytest
 
 from convergence_cli.features.evidence import Evidence
 from convergence_cli.features.tensors.labels import LabelSet, PredictionSet, at_most
-from convergence_cli.model import Run
-from convergence_cli.tensor_stats import Confusion, LabelCounts, TensorStats, TokenCounts, stats_of
+from convergence_cli.model import Missing, Run
+from convergence_cli.tensor_stats import Confusion, LabelCounts, TensorRow, TensorStats, TokenCounts, stats_of
 
 
 def _evidence(**counted: object) -> Evidence:
@@ -26,7 +26,7 @@ def _labels(*found: LabelCounts) -> LabelSet:
 
 
 def _predictions(*matrices: list[list[int]]) -> PredictionSet:
-    confusions = tuple(Confusion(float(step), "logits", np.array(matrix)) for step, matrix in enumerate(matrices))
+    confusions = tuple(Confusion(float(step), "logits", np.array(matrix)) for step, matrix in enumerate(matrices, 20))
     one: PredictionSet = _evidence(confusions=confusions).predictions.sets[0]
     return one
 
@@ -72,7 +72,7 @@ def test_the_bound_of_a_ratio_holds_in_all_but_few_draws() -> None:
 def test_recalls_are_of_the_last_third() -> None:
     bad, good = [[0, 40], [0, 60]], [[30, 10], [6, 54]]
     one = _predictions(bad, bad, bad, good, [[31, 10], [6, 54]], good)
-    assert (one.dumps, one.first_step, one.last_step, one.classes) == (2, 4.0, 5.0, 2)
+    assert (one.dumps, one.first_step, one.last_step, one.classes) == (2, 24.0, 25.0, 2)
     assert one.accuracy == pytest.approx(169 / 201)
     assert one.gain == pytest.approx(169 / 201 - 144 / 200)
     recall = one.recall_of(0)
@@ -144,3 +144,13 @@ def test_padding_is_what_every_dump_has() -> None:
     assert (one.mean_padding_share, one.top_share) == (pytest.approx(0.6), pytest.approx(0.1))
     mixed = _evidence(tokens=(found[0], replace(found[1], padding=3))).tokens.sets[0]
     assert (mixed.padding, mixed.padding_share) == (None, 0.0)
+
+
+def test_the_first_step_alone_and_outputs_without_differences_predict_nothing() -> None:
+    matrix = np.array([[30, 0], [30, 0]])
+    at = [Confusion(step, "logits", matrix) for step in (0.0, 20.0)]
+    assert isinstance(_evidence(confusions=(at[0],)).predictions, Missing)
+    assert _evidence(confusions=(at[1],)).predictions.sets[0].samples == 60
+    rows = [TensorRow(step=step, kind="output", name="logits", constant=float(step == 0)) for step in (0.0, 20.0)]
+    stats = replace(stats_of(rows), confusions=tuple(at))
+    assert Evidence(Run("r", "r", "tensors", (), tensors=stats)).predictions.sets[0].first_step == 20.0

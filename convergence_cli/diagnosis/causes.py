@@ -124,7 +124,7 @@ CAUSES = (
     CauseModel(
         "label-noise",
         "The labels do not belong to the inputs (shuffled, misaligned, or wrong).",
-        {"LC103:chance": 0.18, "LC103:validation-at-chance": 0.6, "DA104": 0.5},
+        {"LC103:chance": 0.18, "LC103:validation-at-chance": 0.6, "DA104": 0.5, "DA103:other": 0.5},
         {"LR102:never": 0.1, "GR002:zero": 0.2},
         ("try to overfit one batch of 16 samples: if that works, check how labels and inputs are paired",),
     ),
@@ -147,7 +147,14 @@ CAUSES = (
     CauseModel(
         "bad-batch",
         "A few samples (corrupt, extreme, or empty) throw the step far off.",
-        {"LC102:recovered": 0.5, "LC102:lasting": 0.35, "LC001:from-start": 0.25, "LC001:later": 0.1, "GR103": 0.3},
+        {
+            "LC102:recovered": 0.5,
+            "LC102:lasting": 0.35,
+            "LC001:from-start": 0.25,
+            "LC001:later": 0.1,
+            "GR103": 0.3,
+            "TE101:input": 0.9,
+        },
         {},
         ("replay the batches of the steps before the spike", _NORMS),
     ),
@@ -224,7 +231,7 @@ CAUSES = (
     CauseModel(
         "class-imbalance",
         "A few classes make up most of the data, and the loss is won by predicting them.",
-        {"DA102": 0.85, "DA103": 0.4},
+        {"DA102": 0.85, "DA103:minority": 0.4},
         {},
         ("look at the recall of each class",),
     ),

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from convergence_cli.diagnosis.tensor_remedies import (
     balance_classes,
+    clean_inputs,
     bucket_lengths,
     clip_from_gradients,
     desaturate,
+    factor_from_updates,
     faded,
     hold_scale,
     initialize,
@@ -100,6 +102,8 @@ def _rate_too_low(evidence: Evidence) -> list[Proposal]:
     rate = known_rate(evidence)
     if measured is not None and rate is not None and measured[0] > rate[0]:
         value, why = measured
+    elif value is None:
+        why = factor_from_updates(evidence) or why
     change = {} if value is None else {"learning_rate": value}
     return [("raise-learning-rate", change, why, "may become unstable: watch the first 200 steps")]
 
@@ -172,7 +176,11 @@ def _overflow(evidence: Evidence) -> list[Proposal]:
 
 
 def _bad_batch(evidence: Evidence) -> list[Proposal]:
-    return [*_clip(evidence), *_resume(evidence)]
+    return [
+        *clean_inputs(evidence),
+        *_clip(evidence),
+        *_resume(evidence),
+    ]
 
 
 def _warmup(evidence: Evidence) -> list[Proposal]:

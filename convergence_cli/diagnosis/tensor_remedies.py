@@ -39,6 +39,33 @@ def rate_from_updates(evidence: Evidence) -> tuple[float, str] | None:
     )
 
 
+def factor_from_updates(evidence: Evidence) -> str | None:
+    """Where no rate is known: by how much to multiply it, in words; None without measured updates."""
+    updates = _had(evidence.updates)
+    ratios = sorted(one.per_step for one in updates.layers if one.per_step > 0) if updates is not None else []
+    if not ratios or known_rate(evidence) is not None:
+        return None
+    ratio = ratios[len(ratios) // 2]
+    factor = min(max(HEALTHY_RATIO / ratio, 1 / LARGEST_FACTOR), LARGEST_FACTOR)
+    return (
+        f"No value can be given: no learning rate is logged or configured. One step changes the weights by {ratio:.2g} "
+        f"of their norm and {HEALTHY_RATIO:g} is usual: multiply yours by {rounded(factor):g}."
+    )
+
+
+def clean_inputs(evidence: Evidence) -> list[Proposal]:
+    """Which input holds values that are not finite, and from which step on."""
+    tensors = _had(evidence.tensors)
+    found = [one for one in tensors.nonfinite if one.series.kind == "input"] if tensors is not None else []
+    if not found:
+        return []
+    why = (
+        f"No value to give: {found[0].series.name} holds up to {int(found[0].nan + found[0].inf):,} values that are "
+        f"not finite, first at step {found[0].first_step:g}; drop or repair these samples before they reach the model."
+    )
+    return [("clean-inputs", {}, why, None)]
+
+
 def clip_from_gradients(evidence: Evidence) -> tuple[float, str] | None:
     """The 90th percentile of the global gradient norm over the dumps before the fault."""
     gradients = _had(evidence.gradients)

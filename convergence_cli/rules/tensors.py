@@ -84,7 +84,7 @@ def _not_finite(broken: list[NonFiniteTensor], verdict: Verdict) -> Finding:
         severity="error" if first.lasting else severity_in(verdict),
         confidence=0.97,
         evidence={
-            "side": "non-finite",
+            "side": "input" if first.series.kind == "input" else "non-finite",
             "nan": first.nan,
             "inf": first.inf,
             "threshold_values": 0,

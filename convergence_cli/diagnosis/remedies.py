@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from convergence_cli.diagnosis.tensor_remedies import (
     balance_classes,
-    clean_inputs,
     bucket_lengths,
+    clean_inputs,
     clip_from_gradients,
     desaturate,
     factor_from_updates,

@@ -107,7 +107,8 @@ def _by_likeness(series: Series, siblings: Counter[str] | None) -> str:
     low, high = series.number("min"), series.number("max")
     named = None if _OTHER_KINDS.search(series.name) else _NAMED.search(series.name)
     form = siblings.most_common(1)[0][0] if siblings else named[1].lower() if named else ""
-    if not form:
+    # A layer of zeros at a single dump may have been begun so.
+    if not form or (form == "relu" and len(series.step) < 2):
         return ""
     least, most = _RANGES[form]
     return form if (low >= least).all() and (high <= most).all() else ""

@@ -62,7 +62,8 @@ def first_activations_of(stats: TensorStats, evidence: Evidence) -> FirstActivat
         return Missing(HIDDEN_NEEDED)
     scales = {one.layer for one in series_of(stats, "weight") if one.leaf == "weight" and not one.is_matrix}
     groups: dict[str, list[Series]] = {}
-    for one in hidden:
+    # The last of a family of names is at the scale of the others, whether or not it is what the network gives out.
+    for one in (one for one in activations.layers if one.form != "probabilities"):
         series = one.series
         if series.step[0] == first and series.layer not in scales and not _APART.search(series.name):
             groups.setdefault(pattern_of(series.name), []).append(series)

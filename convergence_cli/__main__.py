@@ -67,7 +67,11 @@ def _say(text: str) -> None:
 
     if sys.stderr is not None:
         lines = [printable(line, 2000) for line in text.splitlines()]
-        print(f"{PROGRAM}: " + "\n".join(lines).strip(), file=sys.stderr)  # noqa: T201
+        try:
+            print(f"{PROGRAM}: " + "\n".join(lines).strip(), file=sys.stderr)  # noqa: T201
+        except OSError:
+            # The exit code still says it.
+            return
 
 
 def _flushed(code: int) -> int:

@@ -76,8 +76,10 @@ def write(text: str, path: str | None) -> None:
 
 def say(text: str) -> None:
     """One line on stderr."""
+    # A reader of warnings that has gone away must not change what the exit code says.
     if sys.stderr is not None:
-        print(printable(text, 2000), file=sys.stderr)  # noqa: T201
+        with suppress(OSError):
+            print(printable(text, 2000), file=sys.stderr)  # noqa: T201
 
 
 def complain(message: str, hint: str | None = None) -> None:

@@ -22,6 +22,7 @@ from convergence_cli.diagnosis.tensor_remedies import (
     tame_logits,
 )
 from convergence_cli.diagnosis.values import (
+    CEILINGS,
     clip_norm,
     configured,
     early_stopping_patience,
@@ -100,7 +101,8 @@ def _rate_too_low(evidence: Evidence) -> list[Proposal]:
     value, why = raise_rate(evidence)
     measured = rate_from_updates(evidence)
     rate = known_rate(evidence)
-    if measured is not None and rate is not None and measured[0] > rate[0]:
+    ceiling = CEILINGS.get(str(evidence.config.get("optimizer", "")).lower(), CEILINGS["sgd"])
+    if measured is not None and rate is not None and rate[0] < measured[0] <= ceiling:
         value, why = measured
     elif value is None:
         why = factor_from_updates(evidence) or why
@@ -157,7 +159,8 @@ def _dying_relu(evidence: Evidence) -> list[Proposal]:
 
 def _frozen(evidence: Evidence) -> list[Proposal]:
     why = (
-        "No value to give: rebuild the optimizer after the model is final, and check requires_grad of every parameter."
+        "No value to give: call optimizer.step(), build the optimizer from the parameters of the final model, and "
+        "check requires_grad of each."
     )
     return [("unfreeze-parameters", {}, why, None)]
 

@@ -155,7 +155,7 @@ class Evidence:
         if self.loss is None:
             return None
         val = None if self.val_loss is None else self.val_loss.shape
-        return chance_of(self.loss.shape, val, self.accuracy, self.run.config)
+        return chance_of(self.loss.shape, val, self.accuracy, {**_dumped_classes(self.run), **self.run.config})
 
     @cached_property
     def learning_rate(self) -> Rate | None:
@@ -204,6 +204,14 @@ class Evidence:
         from convergence_cli.features.verdict import verdict_of
 
         return verdict_of(self)
+
+
+def _dumped_classes(run: Run) -> dict[str, int]:
+    """The number of classes among the dumped labels, where these are classes of samples."""
+    if run.tensors is None:
+        return {}
+    seen = {value for one in run.tensors.labels if not one.sequence for value in one.values}
+    return {"num_classes": len(seen)} if len(seen) >= 2 else {}
 
 
 def _broken(curve: Curve) -> Broken:

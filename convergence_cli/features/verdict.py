@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from convergence_cli.features import classifier
 from convergence_cli.features.evidence import MIN_POINTS
 from convergence_cli.model import LABELS, Verdict
@@ -15,6 +17,10 @@ if TYPE_CHECKING:
 
 # A verdict less likely than this is not given.
 SURE_ENOUGH = 0.55
+# A loss that is above this multiple of its first value ever after, and was above that one, has blown up.
+BLOWN_ABOVE = 1.5
+BLOWN_TOP = 5.0
+BLOWN_POINTS = 8
 # A trend over the last third counts as one from this normal deviate on.
 TREND_Z = 2.5
 
@@ -32,6 +38,9 @@ def verdict_of(evidence: Evidence) -> Verdict:
     if len(loss.shape.view) < MIN_POINTS or loss.shape.points < MIN_POINTS:
         reason = f"{loss.name} has {counted(loss.shape.points, 'point')}; a verdict needs at least {MIN_POINTS}."
         return Verdict("undetermined", 0.0, "too-few-points", reason, best_step=_best_step(evidence))
+    blown = _blown_up(evidence, loss)
+    if blown is not None:
+        return blown
     chance = evidence.chance
     val = evidence.val_loss
     assert chance is not None
@@ -90,6 +99,21 @@ def _non_finite(evidence: Evidence) -> Verdict | None:
         reason = f"The gradient norm is NaN or infinite at the end (first at step {since:g})."
         return _certain("non-finite", 0.8, since, reason, evidence)
     return None
+
+
+def _blown_up(evidence: Evidence, loss: Loss) -> Verdict | None:
+    """A loss that left its first value upward at once and never came back to it, however far it has fallen since."""
+    value = loss.curve.value[np.isfinite(loss.curve.value)]
+    if loss.curve.buckets is not None or len(value) < BLOWN_POINTS or value[0] <= 0:
+        return None
+    first, lowest, highest = float(value[0]), float(value[1:].min()), float(value.max())
+    if lowest < BLOWN_ABOVE * first or highest < BLOWN_TOP * first:
+        return None
+    reason = (
+        f"{loss.name} started at {first:.4g}, rose to {highest:.4g} and ends at {float(value[-1]):.4g}: "
+        "it never came back to its start."
+    )
+    return _certain("rising", 0.85, float(loss.curve.step[1]), reason, evidence)
 
 
 def _certain(state: str, sure: float, since: float, reason: str, evidence: Evidence) -> Verdict:

@@ -25,6 +25,7 @@ FIRST_STEPS = 10
 LASTING_SHARE = 1 / 3
 UNCHANGED_DUMPS = 3
 UNCHANGED_SHARE = 0.5
+FADED = 1e-4
 
 
 @rule("TE101", "exploding-tensor", severity="error", since="0.1")
@@ -79,14 +80,15 @@ def _not_finite(broken: list[NonFiniteTensor], verdict: Verdict) -> Finding:
     )
     where = f": it is the first of {len(broken)} tensors that are not finite" if len(broken) > 1 else ""
     return finding(
-        f"{first.series.title} has {kinds} (of {int(first.series.number('count')[-1]):,}) from step "
-        f"{first.first_step:g} on{where}.",
+        f"{first.series.title} has {kinds} (of {int(first.count):,}) at step "
+        f"{first.first_step:g}{', and to the end' if first.lasting else ''}{where}.",
         severity="error" if first.lasting else severity_in(verdict),
         confidence=0.97,
         evidence={
             "side": "input" if first.series.kind == "input" else "non-finite",
             "nan": first.nan,
             "inf": first.inf,
+            "values": first.count,
             "threshold_values": 0,
             "dumps": first.dumps,
             "tensors": len(broken),
@@ -178,6 +180,7 @@ def unchanged_tensor(tensors: Tensors, verdict: Verdict, weights: Weights | None
         SageMaker Debugger, rule UnchangedTensor (3 steps); TrainCheck (Jiang et al. 2025).
     """
     known = weights is not None and weights.gradients_dumped
+    faded = set() if weights is None else {one.series.name for one in weights.still if one.share < FADED}
     found = [
         one
         for one in tensors.unchanged
@@ -185,6 +188,7 @@ def unchanged_tensor(tensors: Tensors, verdict: Verdict, weights: Weights | None
         and not one.series.is_embedding
         and one.dumps >= UNCHANGED_SHARE * one.of
         and not (one.series.kind == "weight" and known and not one.gradient > 0)
+        and one.series.name not in faded
     ]
     # A schedule that has come down to zero stops all weights at once.
     stopped = sum(one.series.kind == "weight" and one.dumps < one.of for one in found)

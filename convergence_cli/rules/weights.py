@@ -25,6 +25,7 @@ LARGE_PEAK = 0.3
 LARGE_AT_ONCE = 1.0
 LEAST_COMPARISONS = 3
 UNCHANGED_DUMPS = 2
+FADED = 1e-4
 GROWN = 3.0
 GROWN_ALONE = 20.0
 GROWN_GAIN = 2.8
@@ -172,6 +173,10 @@ def frozen_parameters(weights: Weights, verdict: Verdict) -> Iterator[Finding]:
     matrices = [one for one in weights.still if one.series.is_matrix and not one.series.is_embedding]
     # Where the gradient is dumped as zero from some layer down to the first, it does not get there: another finding.
     matrices = [one for one in matrices if one.gradient != 0 or one.passed or _is_frozen_whole(weights)]
+    # A gradient that has faded moves weights by less than their last digit.
+    matrices = [one for one in matrices if not one.share < FADED or not one.gradient > 0]
+    if not matrices:
+        return
     if weights.comparisons < UNCHANGED_DUMPS or not matrices:
         return
     moving = len(weights.series) - len(weights.still)
@@ -188,10 +193,9 @@ def frozen_parameters(weights: Weights, verdict: Verdict) -> Iterator[Finding]:
         elif (is_failing(verdict) and verdict.state != "no-loss") or (flows and verdict.label != "converging"):
             severity = "warning"
         gradient = "and it has no gradient"
+        whose = "its gradient norm" if moving else f"the gradient norm of {one.series.layer}"
         if isfinite(one.gradient):
-            gradient = (
-                f"although its gradient norm is up to {one.gradient:.3g}" if flows else "and its gradient is zero"
-            )
+            gradient = f"although {whose} is up to {one.gradient:.3g}" if flows else "and its gradient is zero"
         if not weights.gradients_dumped:
             gradient = "and no gradient is dumped that would tell why"
         what = f"the weights of {one.series.layer}" if moving else f"all {len(matrices)} weights"

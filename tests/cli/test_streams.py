@@ -260,3 +260,19 @@ def test_a_working_directory_that_is_gone_is_no_bug(folder: Path) -> None:
             check=False,
         )
         assert done.returncode == 0, done.stderr
+
+
+def test_a_closed_stderr_pipe_leaves_the_exit_code(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "convergence_cli", "analyze", "missing"],
+        stdout=writing,
+        stderr=writing,
+        cwd=tmp_path,
+        env=clean_environment(),
+        check=False,
+        timeout=60,
+    )
+    os.close(writing)
+    assert done.returncode == 2

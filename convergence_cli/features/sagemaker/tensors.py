@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convergence_cli.features.sagemaker.reading import Reading, highest, lowest, reading
+from convergence_cli.features.tensors.forms import forms_of
 from convergence_cli.features.tensors.series import Series, series_of
 from convergence_cli.model import Missing
 from convergence_cli.tensor_stats import KINDS
@@ -117,7 +118,14 @@ def _or_missing(found: Readings, evidence: Evidence, reason: str) -> Readings | 
 
 
 def _share(evidence: Evidence, column: str, functions: tuple[str, ...], reason: str) -> Readings | Missing | None:
-    layers = [one for one in _series(evidence, "activation") if one.function.startswith(functions)]
+    activations = _series(evidence, "activation")
+    # Names such as those of ``nn.Sequential`` tell no function; the values do.
+    forms = forms_of(activations)
+    layers = [
+        one
+        for one, form in zip(activations, forms, strict=True)
+        if one.function.startswith(functions) or form in functions
+    ]
     found = _each(layers, lambda one: highest(one, 100 * one.number(column)))[::-1]
     return _or_missing(found, evidence, reason)
 

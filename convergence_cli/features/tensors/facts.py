@@ -25,7 +25,7 @@ MIN_UNCHANGED = 3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NonFiniteTensor:
-    """A tensor with NaN or infinite values: how many at its worst dump, since when, and whether to the end.
+    """A tensor with NaN or infinite values: how many at its first such dump, since when, and whether to the end.
 
     ``masked``: it has no NaN and only negative infinities, as the scores of masked positions have.
     """
@@ -33,6 +33,7 @@ class NonFiniteTensor:
     series: Series
     nan: float
     inf: float
+    count: float
     first_step: float
     dumps: int
     lasting: bool
@@ -105,8 +106,9 @@ def _nonfinite(series: Series) -> NonFiniteTensor | None:
     negative = np.nan_to_num(series.number("negative_inf"))
     return NonFiniteTensor(
         series=series,
-        nan=float(nan.max()),
-        inf=float(inf.max()),
+        nan=float(nan[bad[0]]),
+        inf=float(inf[bad[0]]),
+        count=float(series.number("count")[bad[0]]),
         first_step=float(series.step[bad[0]]),
         dumps=len(bad),
         lasting=bool(bad[-1] == len(nan) - 1),

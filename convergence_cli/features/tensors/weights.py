@@ -40,12 +40,14 @@ class Growth:
 class Still:
     """A weight that is the same at every dump.
 
-    ``gradient`` is the largest gradient norm that it was dumped with, NaN where none of it is dumped;
+    ``gradient`` is the largest gradient norm that it was dumped with, NaN where none of it is dumped; ``share`` is
+    its root mean square beside the largest of any weight: a tiny part is lost in the digits of the weights.
     ``passed``: a matrix before it in the dump has a gradient that is not zero.
     """
 
     series: Series
     gradient: float
+    share: float
     passed: bool
     since: float
     until: float
@@ -75,11 +77,13 @@ def weights_of(stats: TensorStats, evidence: Evidence) -> Weights | Missing:
     gradients = {one.name: one for one in series_of(stats, "gradient")}
     compared = [one for one in found if len(one.step) >= 2]
     reached = [one.name for one in found if one.is_matrix and _largest(gradients.get(one.name)) > 0][:1]
+    top = max((_rms(gradients.get(one.name)) for one in found if one.is_matrix), default=0.0)
     order = {one.name: place for place, one in enumerate(found)}
     still = [
         Still(
             series=one,
             gradient=_largest(gradients.get(one.name)),
+            share=_rms(gradients.get(one.name)) / top if top > 0 else float("nan"),
             passed=bool(reached) and order[one.name] > order[reached[0]],
             since=float(one.step[0]),
             until=float(one.step[-1]),
@@ -121,6 +125,14 @@ def _largest(gradient: Series | None) -> float:
     norm = gradient.number("l2")
     norm = norm[np.isfinite(norm)]
     return float(norm.max()) if len(norm) else float("nan")
+
+
+def _rms(gradient: Series | None) -> float:
+    """The largest root mean square of a gradient, 0 where it is not dumped."""
+    largest = _largest(gradient)
+    if gradient is None or not np.isfinite(largest):
+        return 0.0
+    return largest / float(np.sqrt(np.maximum(np.nanmax(gradient.number("count")), 1)))
 
 
 def _growth(series: Series) -> Growth | None:

@@ -51,7 +51,8 @@ class TensorRow:
     mean 0; NaN below 4 units along both axes, and where a value is not finite or all are 0.
 
     ``change`` is the L2 norm of the difference to the same tensor ``change_steps`` steps before, ``changed`` the
-    share of its values that differ, ``close`` 1 where all differ by no more than 1e-8 + 1e-5 times the value.
+    share of its values that differ, ``close`` 1 where all differ by no more than 1e-8 + 1e-5 times the value
+    (0 where one is NaN). ``change`` is NaN where no value is finite in both.
     """
 
     step: float

@@ -24,24 +24,28 @@ _SQUARABLE = (1e-15, 1e15)
 def difference(now: StoredTensor, before: StoredTensor) -> dict[str, float]:
     """``change``, ``changed`` and ``close`` of ``TensorRow``; nothing where the shapes differ.
 
-    ``change`` is the L2 norm over the values that are finite in both. A NaN that stays one has not changed, nor has
-    a zero whose sign has; a value that became NaN or infinite, or was, has. Also nothing where one of the two is
-    stored in Fortran's order and the other is not: they cannot be read in step.
+    ``change`` is the L2 norm over the values that are finite in both, and left out where there are none. Of
+    ``changed`` a NaN that stays one has not, nor has a zero whose sign has; a value that became NaN or infinite, or
+    was, has. Tensors with a NaN are never ``close``. Also nothing where one of the two is stored in Fortran's order
+    and the other is not: they cannot be read in step.
     """
     if now.shape != before.shape or (now.fortran != before.fortran and len(now.shape) > 1):
         return {}
-    norm, changed, count, close = 0.0, 0, 0, True
+    norm, changed, count, close, finite = 0.0, 0, 0, True, False
     with np.errstate(all="ignore"):
         for ours, theirs in _in_step(now.blocks(), before.blocks()):
             count += ours.size
             differing = _count_differing(ours, theirs, now.dtype, before.dtype)
-            if not differing:
-                continue
-            changed += differing
             new, old = as_floats(ours, now.dtype), as_floats(theirs, before.dtype)
-            norm = math.hypot(norm, _norm(new, old))
-            close = close and _close(new, old)
-    return {"change": norm, "changed": changed / count if count else 0.0, "close": float(close)}
+            finite = finite or _has_finite(new, old)
+            if differing:
+                changed += differing
+                norm = math.hypot(norm, _norm(new, old))
+                close = close and _close(new, old)
+            else:
+                close = close and not _has_nan(new)
+    shares = {"changed": changed / count if count else 0.0, "close": float(close)}
+    return {"change": norm, **shares} if finite or not count else shares
 
 
 def _in_step(now: Iterator[Block], before: Iterator[Block]) -> Iterator[tuple[Block, Block]]:
@@ -110,4 +114,13 @@ def _close(new: Block, old: Block) -> bool:
     apart = np.abs(new.astype(np.float64) - old)
     within = apart <= ABSOLUTE + RELATIVE * np.abs(old.astype(np.float64))
     within &= np.isfinite(old)
-    return bool((within | (new == old) | (np.isnan(new) & np.isnan(old))).all())
+    return bool((within | (new == old)).all())
+
+
+def _has_nan(values: Block) -> bool:
+    # A sum is the quicker, but may have overflowed.
+    return not math.isfinite(float(np.add.reduce(values))) and bool(np.isnan(values).any())
+
+
+def _has_finite(new: Block, old: Block) -> bool:
+    return bool((np.isfinite(new) & np.isfinite(old)).any())

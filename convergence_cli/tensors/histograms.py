@@ -30,7 +30,8 @@ Array = npt.NDArray[np.float64]
 MAX_ROWS = 50_000
 MAX_BUCKETS = 1 << 16
 _DOUBLE, _FLOAT = 2, 1
-_SHARE_OF_VARIANCE = 1e-4
+# What rounding leaves of the sum of squares, for writers that add up in float32 and in float64.
+_ROUNDED_SINGLE, _ROUNDED_DOUBLE = 1e-4, 1e-11
 # Keras 2 writes layer/kernel_0, Keras 3 layer/kernel/histogram.
 _SUFFIX = re.compile(r"(/histogram(_summary)?)+$|(?<=kernel|..bias|.gamma|..beta|..mean|riance|ddings)_0$")
 _MODES = {"train": "train", "training": "train", "validation": "eval", "val": "eval", "eval": "eval", "test": "eval"}
@@ -223,8 +224,9 @@ def _statistics(histogram: Histogram) -> dict[str, Any]:
     squares = variance + mean * mean
     if told:
         squares = histogram.squares / number
-        # Writers add up in float32: of values far from zero nothing of the variance is left.
-        if squares - mean * mean > _SHARE_OF_VARIANCE * squares:
+        # Of values far from zero the difference may be rounding alone; buckets there are wide, as they grow by a tenth.
+        single = float(np.float32(histogram.squares)) == histogram.squares
+        if squares - mean * mean > (_ROUNDED_SINGLE if single else _ROUNDED_DOUBLE) * squares:
             variance = squares - mean * mean
     fields: dict[str, Any] = {
         "count": number,

@@ -100,6 +100,15 @@ def test_values_that_are_all_the_same_or_far_from_zero(log: Any, tmp_path: Path)
     assert 0 < rows["far"].std < 0.05
 
 
+@pytest.mark.parametrize("mean", [-50.0, 1000.0])
+def test_the_spread_of_values_far_from_zero_is_that_of_the_values(log: Any, tmp_path: Path, mean: float) -> None:
+    values = (mean + RANDOM.normal(0, 0.245, (64, 32))).astype("float32")
+    log.add_histogram("activations/2", values, 1)
+    log.flush()
+    (row,) = stats(tmp_path).rows()
+    assert row.std == pytest.approx(float(values.std(dtype="float64")), rel=1e-3)
+
+
 def test_numbers_that_are_none_are_counted_and_nothing_else_is_told(log: Any, tmp_path: Path) -> None:
     values = np.array([1.0, 2.0, np.nan, 3.0, np.nan], "float32")
     log.add_histogram("gradients/fc1.weight", values, 3)

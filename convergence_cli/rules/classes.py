@@ -11,7 +11,14 @@ from convergence_cli.rules._standing import is_failing, shown, sure
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from convergence_cli.features.tensors.labels import ClassRecall, Labels, LabelSet, Predictions, PredictionSet
+    from convergence_cli.features.tensors.labels import (
+        ClassRecall,
+        ConfusedPair,
+        Labels,
+        LabelSet,
+        Predictions,
+        PredictionSet,
+    )
     from convergence_cli.model import Finding, Severity, Verdict
 
 IMBALANCE = 10.0
@@ -29,6 +36,8 @@ SURPRISE = 1e-3
 MINORITY = 0.5
 CONFUSED = 0.3
 CONFUSED_LOW = 0.2
+CONFUSED_BOTH = 0.25
+CONFUSED_BACK = 0.1
 CONFUSED_EXCESS = 2.25
 CONFUSED_CLASSES = 3
 
@@ -178,6 +187,13 @@ def _severity_of_classes(progress: float, of: PredictionSet) -> Severity:
     return "note" if progress > CLASS_PROGRESS and of.gain > PROGRESS else "warning"
 
 
+def _is_confused(pair: ConfusedPair) -> bool:
+    """By one direction alone, or by both together, which tells mixed-up labels sooner."""
+    one_way = pair.share > CONFUSED and pair.share_low > max(CONFUSED_LOW, CONFUSED_EXCESS * pair.elsewhere)
+    mutual = min(pair.share, pair.back) > CONFUSED_BOTH
+    return one_way or (mutual and pair.both_low > max(CONFUSED_LOW, CONFUSED_EXCESS * pair.elsewhere))
+
+
 @rule("DA104", "class-confusion", severity="warning", since="0.1")
 def class_confusion(predictions: Predictions) -> Iterator[Finding]:
     """Two classes are mixed up far more than the others.
@@ -193,9 +209,10 @@ def class_confusion(predictions: Predictions) -> Iterator[Finding]:
     How it decides
         Of at least 20 samples more than 30 %, surely more than 20 % (Wilson bound over all pairs) and more than
         2.25 times the error rate of all other classes, at an accuracy of at least 50 % and three classes or
-        more. A class that is lost altogether is reported as class-misprediction. A warning, in a run that
-        converges too; a note while the accuracy and the pair improve. Predictions of tokens are not looked
-        at.
+        more; or 25 % either way, bounded together. A class that is lost altogether is reported as
+        class-misprediction. A warning where the other class is taken for this one as well (10 %), in a run
+        that converges too; else, and while the accuracy and the pair improve, a note. Predictions of tokens
+        are not looked at.
 
     Known false alarms
         Classes that truly overlap.
@@ -211,11 +228,7 @@ def class_confusion(predictions: Predictions) -> Iterator[Finding]:
         found = [
             pair
             for pair in one.pairs
-            if pair.label not in lost
-            and pair.samples >= CLASS_SAMPLES
-            and pair.share > CONFUSED
-            and pair.share_low > CONFUSED_LOW
-            and pair.share_low > CONFUSED_EXCESS * pair.elsewhere
+            if pair.label not in lost and pair.samples >= CLASS_SAMPLES and _is_confused(pair)
         ]
         found.sort(key=lambda pair: -pair.share)
         for pair, more in shown(found, "label"):
@@ -224,7 +237,7 @@ def class_confusion(predictions: Predictions) -> Iterator[Finding]:
                 f"taken for class {pair.other} from step {one.first_step:g} to {one.last_step:g} (threshold "
                 f"{100 * CONFUSED:.0f} %); in the other classes {100 * pair.elsewhere:.0f} % are wrong"
                 f"{more}.",
-                severity=_severity_of_classes(pair.fall, one),
+                severity="note" if pair.back < CONFUSED_BACK else _severity_of_classes(pair.fall, one),
                 confidence=sure(0.75, one.dumps),
                 evidence={
                     "class": pair.label,
@@ -233,6 +246,8 @@ def class_confusion(predictions: Predictions) -> Iterator[Finding]:
                     "threshold_share": CONFUSED,
                     "share_at_least": round(pair.share_low, 4),
                     "threshold_share_at_least": CONFUSED_LOW,
+                    "share_back": round(pair.back, 4),
+                    "threshold_share_back": CONFUSED_BACK,
                     "error_elsewhere": round(pair.elsewhere, 4),
                     "threshold_at_least_over_elsewhere": CONFUSED_EXCESS,
                     "samples": pair.samples,

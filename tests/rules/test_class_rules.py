@@ -13,7 +13,7 @@ from convergence_cli.tensor_stats import Confusion, stats_of
 
 Matrix = list[list[int]]
 LATE: Matrix = [[50, 0, 0], [0, 50, 0], [35, 5, 10]]
-MIXED: Matrix = [[50, 0, 0], [0, 50, 0], [25, 0, 25]]
+MIXED: Matrix = [[42, 0, 8], [0, 50, 0], [25, 0, 25]]
 
 
 def _findings(before: Matrix, after: Matrix) -> tuple[Finding, ...]:

@@ -89,8 +89,9 @@ class ConfusedPair:
     """Samples of class ``label`` that were taken for class ``other``.
 
     ``share`` is that of the class's samples, ``fall`` by how much it lies below that in the third of the dumps before
-    (0 where there is none), ``share_low`` its lower confidence bound over all pairs; ``elsewhere`` is
-    the share of errors among the samples of all other classes but these two.
+    (0 where there is none), ``share_low`` its lower confidence bound over all pairs. ``back`` is the share of
+    ``other`` that was taken for ``label``, ``both_low`` the lower bound of both directions together; ``elsewhere``
+    is the share of errors among the samples of all other classes but these two.
     """
 
     label: int
@@ -99,6 +100,8 @@ class ConfusedPair:
     share: float
     fall: float
     share_low: float
+    back: float
+    both_low: float
     elsewhere: float
 
 
@@ -325,6 +328,8 @@ def _pairs(matrix: npt.NDArray[np.float64], before: npt.NDArray[np.float64]) -> 
         other = int(np.argmax(wrong[label]))
         rest = float(samples.sum() - samples[label] - samples[other])
         share = float(wrong[label, other] / samples[label])
+        both = float(samples[label] + samples[other])
+        mixed = float(wrong[label, other] + wrong[other, label]) / both
         pairs.append(
             ConfusedPair(
                 label=label,
@@ -333,6 +338,8 @@ def _pairs(matrix: npt.NDArray[np.float64], before: npt.NDArray[np.float64]) -> 
                 share=share,
                 fall=_share(before, label, other, share) - share,
                 share_low=_wilson_low(share, float(samples[label]), deviate),
+                back=float(wrong[other, label]) / float(samples[other]) if samples[other] else 0.0,
+                both_low=_wilson_low(mixed, both, deviate),
                 elsewhere=float(errors.sum() - errors[label] - errors[other]) / rest if rest else NAN,
             )
         )

@@ -44,6 +44,9 @@ _STEP_NAME = re.compile(rf"(?i){_STEP}")
 _STEM = re.compile(
     rf"(?i)(?:(?P<before>{'|'.join(_MODES)}|{'|'.join(sorted(_WHOLE))})[_-])?{_STEP}(?P<rest>(?:[._-][a-z]+[_=-]?\d*)*)"
 )
+# What a file in a folder of dumps is called: its last number is the step, but for that of a worker.
+_NUMBER = re.compile(r"(?<!\d)\d{1,15}(?!\d)")
+_LAST_WORD = re.compile(r"(?P<stem>.+)[._-](?P<word>[A-Za-z]+(?:[_=-]?\d+)?)")
 _REST = re.compile(r"[._-](?P<part>[A-Za-z]+[_=-]?\d*)")
 
 
@@ -95,10 +98,7 @@ def find_dumps(root: Path) -> list[DumpSet]:
     notes: list[str] = []
     dumps: dict[Path, list[Dump]] = {}
     parts: dict[tuple[Path, _Place], list[_Part]] = {}
-    for path, written in _walk(root, notes):
-        place = _place((*above, *path.relative_to(root).parts[:-1]), path)
-        if place is None or place.step is None:
-            continue
+    for path, written, place in _placed(root, above, notes):
         folder = _folder(root, path, place.level - len(above))
         source = Source(path, str(path), follow_links=False)
         if place.key:
@@ -117,6 +117,25 @@ def find_dumps(root: Path) -> list[DumpSet]:
         )
         for folder, (found, own) in sorted(joined(root, dumps).items())
     ]
+
+
+def _placed(root: Path, above: Sequence[str], notes: list[str]) -> Iterator[tuple[Path, float, _Place]]:
+    """The files that are dumps; one without any number, where it is the only one of a run, is of step 0."""
+    numbered: set[Path] = set()
+    others: dict[Path, list[tuple[Path, float, _Place]]] = {}
+    for path, written in _walk(root, notes):
+        place = _place((*above, *path.relative_to(root).parts[:-1]), path)
+        if place is None:
+            continue
+        folder = _folder(root, path, place.level - len(above))
+        if place.step is None:
+            others.setdefault(folder, []).append((path, written, replace(place, step=0.0)))
+        else:
+            numbered.add(folder)
+            yield path, written, place
+    for folder, found in others.items():
+        if folder not in numbered and len(found) == 1:
+            yield found[0]
 
 
 def _walk(root: Path, notes: list[str]) -> Iterator[tuple[Path, float]]:
@@ -153,7 +172,11 @@ def _place(folders: Sequence[str], path: Path) -> _Place | None:
     """What ``path`` tells, whose folders from the root of the file system are ``folders``; None where it is no dump."""
     if path.suffix.lower() == ".npy":
         return _place_in_tree(folders, path)
-    found: _Place | None = _of_stem(path.stem, len(folders))
+    return _of_file(folders, _of_stem(path.stem, len(folders))) or _place_in_folder(folders, path.stem)
+
+
+def _of_file(folders: Sequence[str], found: _Place | None) -> _Place | None:
+    """What the folders add to ``found``, which the name of the file tells."""
     if found is None:
         return None
     level = len(folders)
@@ -163,6 +186,26 @@ def _place(folders: Sequence[str], path: Path) -> _Place | None:
     if not (inside or (found.worded and not found.kind)):
         return None
     return replace(found, level=level - inside)
+
+
+def _place_in_folder(folders: Sequence[str], stem: str) -> _Place | None:
+    """A file of any name in ``tensors``, or in folders there that tell step, worker and mode."""
+    found = _Place(len(folders))
+    while (match := _LAST_WORD.fullmatch(stem)) and (further := _of_word(match["word"], found)) is not None:
+        found, stem = further, match["stem"]
+    level = len(folders)
+    while level and (add := _of_folder(folders[level - 1], found)) is not None:
+        found, level = add, level - 1
+    if not level or folders[level - 1].lower() != FOLDER:
+        return None
+    found = replace(found, level=level - 1)
+    if found.step is not None:
+        return found
+    numbers = list(_NUMBER.finditer(stem))
+    if numbers:
+        kind = KIND_OF.get(stem[: numbers[-1].start()].rstrip("._=-").lower(), "")
+        return replace(found, step=float(numbers[-1][0]), kind=kind)
+    return None if any(letter.isdigit() for letter in stem) else found
 
 
 def _place_in_tree(folders: Sequence[str], path: Path) -> _Place | None:
@@ -268,7 +311,7 @@ def _single(path: Path) -> Dump | None:
     except OSError:
         return None
     source = Source(path, str(path))
-    place = _of_stem(path.stem, 0) or _Place(0)
+    place = _of_stem(path.stem, 0) or _place_in_folder((path.parent.name,), path.stem) or _Place(0)
     if suffix != ".npy":
         dump = _archive(source, place, written)
         return replace(dump, tensors=partial(_or_weights, dump.tensors))

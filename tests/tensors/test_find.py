@@ -63,6 +63,17 @@ def test_one_file_a_step(tmp_path: Path, ending: str) -> None:
         ("tensors/worker_0/eval/step_5.npz", 5, "0", "eval"),
         ("tensors/step_5/rank_3.npz", 5, "3", ""),
         ("tensors/train/5/tensors.safetensors", 5, "", "train"),
+        ("tensors/dump_100.npz", 100, "", ""),
+        ("tensors/model_100.safetensors", 100, "", ""),
+        ("tensors/epoch_1.pt", 1, "", ""),
+        ("tensors/ckpt_step_100.pth", 100, "", ""),
+        ("tensors/epoch=1-step=100.npz", 100, "", ""),
+        ("tensors/resnet18_dump100_rank_2_eval.npz", 100, "2", "eval"),
+        ("tensors/rank_2/dump_100.npz", 100, "2", ""),
+        ("tensors/iter_000100/model.npz", 100, "", ""),
+        ("tensors/step_100/layer1.npz", 100, "", ""),
+        ("tensors/config.npz", 0, "", ""),
+        ("tensors/weights.npz", 0, "", ""),
         ("step_000100.npz", 100, "", ""),
         ("rank_2/step_100.npz", 100, "2", ""),
     ],
@@ -103,6 +114,21 @@ def test_files_by_kind_are_one_dump(tmp_path: Path) -> None:
     assert keys(one) == [["gradient/fc1.weight", "gradient/fc2.weight", "weight/fc1.weight"]]
 
 
+def test_files_by_kind_and_number_are_one_dump(tmp_path: Path) -> None:
+    for kind in ("gradients", "weights"):
+        write(tmp_path / "tensors" / f"{kind}_100.npz", {"fc1.weight": np.ones(2)})
+    (one,) = find_dumps(tmp_path)
+    assert keys(one) == [["gradient/fc1.weight", "weight/fc1.weight"]]
+    assert one.dumps[0].step == 100
+
+
+@pytest.mark.parametrize("beside", ["tensors/step_5.npz", "tensors/final.npz", "tensors/rank_1/dump_5.npz"])
+def test_a_file_without_a_number_is_left_out_beside_others(tmp_path: Path, beside: str) -> None:
+    write(tmp_path / "tensors" / "best.npz")
+    write(tmp_path / beside)
+    assert [dump.step for one in find_dumps(tmp_path) for dump in one.dumps] == ([] if "final" in beside else [5])
+
+
 @pytest.mark.parametrize("below", ["tensors", "tensors/train", "tensors/5"])
 def test_a_folder_of_dumps_may_be_named_itself(tmp_path: Path, below: str) -> None:
     write(tmp_path / "run" / below / ("activation/relu.npy" if below.endswith("5") else "step_5.npz"))
@@ -138,7 +164,9 @@ def test_every_run_has_its_own_set(tmp_path: Path) -> None:
         "step_500/model.safetensors",
         "data/train.npy",
         "data/labels/y.npy",
-        "tensors/config.npz",
+        "dump_100.npz",
+        "ckpt_100.safetensors",
+        "model/tensors.npz",
         "tensors/step_1.npz.tmp",
         "tensors/.step_1.npz",
         "tensors/.hidden/step_1.npz",

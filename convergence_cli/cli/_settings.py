@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
+from convergence_cli.errors import UsageError
+from convergence_cli.printable import printable
 from convergence_cli.settings import Settings, metric_pairs, resolve
 
 if TYPE_CHECKING:
@@ -13,16 +16,31 @@ _LISTS = ("select", "ignore", "extend_select")
 
 
 def settings_from(
-    *, run: str | None = None, config: str | None = None, isolated: bool = False, **flags: Any
+    *, runs: Sequence[str] = (), config: str | None = None, isolated: bool = False, **flags: Any
 ) -> Settings:
-    """Settings in which ``flags`` that were given win; ``metric`` holds ``ROLE=NAME`` texts."""
+    """Settings in which ``flags`` that were given win; ``metric`` holds ``ROLE=NAME`` texts.
+
+    Those of the first of ``runs`` hold. Raises ``UsageError`` where the output would replace one of ``runs``.
+    """
     given = {key: item for key, item in flags.items() if item not in (None, False, (), [])}
     for key in _LISTS:
         if key in given:
             given[key] = _split(given[key])
     if "metric" in given:
         given["metrics"] = metric_pairs(given.pop("metric"), "--metric")
-    return resolve(given, run=run, config=config, isolated=isolated)
+    settings = resolve(given, run=runs[0] if runs else None, config=config, isolated=isolated)
+    for run in runs:
+        if settings.output is not None and _is_one_file(settings.output, run):
+            raise UsageError(f"{printable(run)} would be replaced by what is written.", "Give --output another name.")
+    return settings
+
+
+def _is_one_file(output: str, run: str) -> bool:
+    """Whether both are one regular file; devices and pipes are written to, not replaced."""
+    try:
+        return os.path.isfile(output) and os.path.samefile(output, run)
+    except (OSError, ValueError):
+        return False
 
 
 def _split(items: Sequence[str]) -> list[str]:

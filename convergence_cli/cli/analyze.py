@@ -25,7 +25,7 @@ def command(
 ) -> int:
     """Judge runs: what is wrong, why, and what to change."""
     settings = settings_from(
-        run=runs[0],
+        runs=runs,
         config=config,
         isolated=isolated,
         format=format,

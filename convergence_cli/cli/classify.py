@@ -29,9 +29,7 @@ def command(
     """One line a run: path, label, confidence and state, with tabs between."""
     if format not in FORMATS:
         raise UsageError(f"'{printable(format)}' is not a format of classify.", f"Choose from: {', '.join(FORMATS)}.")
-    settings = settings_from(
-        run=runs[0], config=config, isolated=isolated, output=output, metric=metric, pattern=pattern
-    )
+    settings = settings_from(runs=runs, config=config, isolated=isolated, output=output, metric=metric, pattern=pattern)
     # The verdict needs no rule.
     settings = replace(settings, select=(), extend_select=(), ignore=("ALL",))
     report = analyze(runs, settings, quiet=quiet, dumps=False)

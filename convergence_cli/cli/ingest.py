@@ -31,9 +31,7 @@ def command(
     """Write the log as tidy rows: run, series, role, step, epoch, value, line."""
     if format not in FORMATS:
         raise UsageError(f"'{printable(format)}' is not a format of ingest.", f"Choose from: {', '.join(FORMATS)}.")
-    settings = settings_from(
-        run=run[0], config=config, isolated=isolated, output=output, metric=metric, pattern=pattern
-    )
+    settings = settings_from(runs=run, config=config, isolated=isolated, output=output, metric=metric, pattern=pattern)
     one_blas_thread()
     from convergence_cli.pipeline import read_paths
 

@@ -96,7 +96,7 @@ def command(
             f"{did_you_mean(format, OWN_FORMATS)}Choose from: {', '.join(OWN_FORMATS)}.",
         )
     settings = settings_from(
-        run=runs[0],
+        runs=runs,
         config=config,
         isolated=isolated,
         format=None if format == "csv" else format,

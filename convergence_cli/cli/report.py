@@ -37,7 +37,7 @@ def command(
 ) -> int:
     """Render a saved report again."""
     settings = settings_from(
-        run=saved,
+        runs=[saved],
         config=config,
         isolated=isolated,
         format=format,

@@ -6,11 +6,12 @@ import os
 import re
 import stat
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convergence_cli.errors import SourceError, UnknownFormatError
+from convergence_cli.model import TensorLine
 from convergence_cli.printable import counted, printable
 from convergence_cli.readers import best_reader, reader
 from convergence_cli.readers._guard import Source
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
     from convergence_cli.readers import Reader
 
+_POINT_AT_LOG = (
+    "Point ctroubleshoot at the folder that holds metrics.csv, trainer_state.json, event files, a text log or tensors."
+)
+_NAME_DUMPS = "If these files are tensor dumps, name them tensors/step_000100.npz (see docs/tensors.md)."
 _DESCRIPTORS = ("/dev/fd/", "/proc/self/fd/")
 MAX_DEPTH = 8
 MAX_FILES = 20_000
@@ -43,6 +48,8 @@ _NOT_RUNS = re.compile(
     r"|wandb-summary|wandb-metadata|all_results|train_results|eval_results|opt|settings)\.json$"
     r"|^time_left\.tsv$|^(requirements|license|readme|labels|vocab|merges|diff|conda-environment).*\.txt$|^tune_results\.csv$"
 )
+# The first line of the table that inspect writes: saved in the run, it is no log of it.
+_OWN_TABLE = ",".join(("run", *(item.name for item in fields(TensorLine)))).encode()
 _CHECKPOINT = re.compile(r"^checkpoint-(\d+)$")
 
 
@@ -152,8 +159,7 @@ def _folder(root: Path, patterned: bool) -> Found:
         raise SourceError(
             str(root),
             f"No training log was found among {seen}." if files else f"{printable(root)} holds no files.",
-            "Point ctroubleshoot at the folder that holds metrics.csv, trainer_state.json, event files, a text log or"
-            " tensors.",
+            _NAME_DUMPS if any(path.suffix.lower() in (".npz", ".safetensors") for path in files) else _POINT_AT_LOG,
         )
     return Found(tuple(candidates), tuple(errors))
 
@@ -166,6 +172,8 @@ def _group_candidate(root: Path, folder: Path, members: tuple[Path, ...], patter
     sources = tuple(Source(path, str(path), follow_links=False) for path in members)
     if len(sources) == 1:
         if not _looks_like_log(members[0]) and not sources[0].head.strip():
+            return None
+        if sources[0].head.startswith(_OWN_TABLE):
             return None
         known = best_reader(sources[0]) if patterned else None
         found = _single(sources[0], patterned and (known is None or known is reader("text")))

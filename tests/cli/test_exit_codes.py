@@ -35,6 +35,17 @@ def test_0_where_the_finding_was_not_asked_for(program: Program, arguments: list
     assert program("analyze", "broken.csv", *arguments).returncode == 0
 
 
+@pytest.mark.parametrize("command", ["analyze", "classify", "ingest", "inspect"])
+@pytest.mark.parametrize("output", ["broken.csv", "./broken.csv", "linked.csv"])
+def test_2_an_input_is_not_replaced_by_the_output(program: Program, folder: Path, command: str, output: str) -> None:
+    before = (folder / "broken.csv").read_bytes()
+    (folder / "linked.csv").symlink_to("broken.csv")
+    done = program(command, "healthy.csv", "broken.csv", "--output", output)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "broken.csv would be replaced" in done.stderr
+    assert (folder / "broken.csv").read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -301,3 +301,11 @@ def test_analyze_says_what_tensors_it_read(program: Program, dumps: Path) -> Non
 
 def test_a_run_without_logs_has_no_points_to_count(program: Program, dumps: Path) -> None:
     assert program("analyze", "bad").stdout.splitlines()[0] == "bad · tensors"
+
+
+def test_a_table_that_is_saved_in_the_run_is_no_log_of_it(program: Program, dumps: Path) -> None:
+    first = program("inspect", "good", "--format", "csv", "--output", "good/table.csv")
+    assert (first.returncode, (dumps / "good" / "table.csv").exists()) == (0, True)
+    for command in ("analyze", "inspect"):
+        done = program(command, "good")
+        assert (done.returncode, done.stderr) == (0, "")

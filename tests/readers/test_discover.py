@@ -231,6 +231,13 @@ def test_a_folder_without_a_log(tmp_path: Path) -> None:
     assert "No training log was found among 2 files" in message
 
 
+def test_tensors_under_other_names_and_no_log(tmp_path: Path) -> None:
+    (tmp_path / "dump_100.npz").write_bytes(b"PK")
+    with pytest.raises(SourceError) as failed:
+        discover(str(tmp_path))
+    assert "tensors/step_000100.npz" in (failed.value.hint or "")
+
+
 @pytest.mark.parametrize("path", ["no/such/run", "a\0b", "x" * 5000])
 def test_a_missing_path(path: str) -> None:
     message = _only_error(path)

@@ -30,6 +30,8 @@ BACKWARD_DEEP = 20.0
 DEEP = 6
 RISES_WITH_DEPTH = -0.7
 STARVED = 0.2
+STARVED_FAR = 0.05
+LOSS_KEPT = 0.6
 
 
 @rule("GR101", "vanishing-gradient", severity="error", since="0.1")
@@ -219,8 +221,8 @@ def gradient_starvation(gradients: Gradients, verdict: Verdict) -> Iterator[Find
 
     How it decides
         In every dump after the spike (at least 2) the norm is below a fifth of its median before, and the loss
-        stays above its level, where gradients should be larger. Error in a run that fails, note in one that
-        converges, else warning.
+        stays above its level, where gradients should be larger; or below a twentieth, where the loss keeps 60 %
+        of it. Error in a run that fails, note in one that converges, else warning.
 
     Known false alarms
         None known.
@@ -229,7 +231,12 @@ def gradient_starvation(gradients: Gradients, verdict: Verdict) -> Iterator[Find
         Lu et al. 2019, "Dying ReLU and initialization"; Zhang et al. 2022 (OPT), section 2.4.
     """
     starved = [one for one in gradients.starved if one.after < STARVED * one.before]
-    starved = [one for one in starved if one.loss_after > one.loss_before]
+    starved = [
+        one
+        for one in starved
+        if one.loss_after > one.loss_before
+        or (one.after < STARVED_FAR * one.before and one.loss_after > LOSS_KEPT * one.loss_before)
+    ]
     for one, more in shown(starved):
         series = one.layer.series
         yield finding(
@@ -244,6 +251,8 @@ def gradient_starvation(gradients: Gradients, verdict: Verdict) -> Iterator[Find
                 "after": one.after,
                 "ratio": one.after / one.before,
                 "threshold_ratio": STARVED,
+                "threshold_ratio_of_a_loss_that_fell": STARVED_FAR,
+                "threshold_loss_kept": LOSS_KEPT,
                 "loss_before": one.loss_before,
                 "loss_after": one.loss_after,
                 "dumps_after": one.dumps_after,

@@ -107,6 +107,8 @@ def after(folder: Path, action: str, *arguments: str) -> subprocess.CompletedPro
         "import os, signal, sys\n"
         "import convergence_cli.pipeline as pipeline\n"
         "from convergence_cli.__main__ import main\n"
+        # A job that a shell has put into the background ignores interrupts from its start.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "def analyze_paths(*args, **kwargs):\n"
         f"    {action}\n"
         "pipeline.analyze_paths = analyze_paths\n"

@@ -192,14 +192,18 @@ def test_damaged_histograms_never_raise(data: st.DataObject) -> None:
     proto.summary.value.add(tag="c/kernel").histo.CopyFrom(
         HistogramProto(min=-1, max=2, num=3, sum=1, sum_squares=5, bucket_limit=[0, 1, 2], bucket=[1, 0, 2])
     )
+    # All is drawn before the writer starts its thread: a draw may end the test at any point.
+    payloads = []
+    for event in [*events, proto]:
+        payload = bytearray(event.SerializeToString())
+        for _ in range(data.draw(st.integers(0, 3))):
+            payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.integers(0, 255))
+        cut = data.draw(st.integers(0, len(payload)))
+        payloads.append(bytes(payload[:cut] if data.draw(st.booleans()) else payload))
     with tempfile.TemporaryDirectory() as folder:
         writer = EventFileWriter(folder)
-        for event in [*events, proto]:
-            payload = bytearray(event.SerializeToString())
-            for _ in range(data.draw(st.integers(0, 3))):
-                payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.integers(0, 255))
-            cut = data.draw(st.integers(0, len(payload)))
-            writer._async_writer.write(bytes(payload[:cut] if data.draw(st.booleans()) else payload))
+        for written in payloads:
+            writer._async_writer.write(written)
         writer.close()
         found = sources(Path(folder))
         for source in found:

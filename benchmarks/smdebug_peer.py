@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from convergence_cli.errors import SourceError
 from convergence_cli.readers._smdebug_index import open_saved, records
 from convergence_cli.readers._smdebug_trial import open_trial
 
@@ -98,7 +99,11 @@ def interpreter(folder: Path) -> str | None:
 def main() -> int:
     """Read the trial twice and compare."""
     root = Path(sys.argv[1] if len(sys.argv) > 1 else "../shared/samples/smdebug_trial")
-    mine = ours(root)
+    try:
+        mine = ours(root)
+    except SourceError as error:
+        print(f"{error}\nUsage: smdebug_peer.py [TRIAL FOLDER]", file=sys.stderr)
+        return 2
     print(f"records_read {len(mine)}")
     with tempfile.TemporaryDirectory() as folder:
         python = interpreter(Path(folder))

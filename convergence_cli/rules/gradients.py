@@ -240,8 +240,8 @@ def gradient_starvation(gradients: Gradients, verdict: Verdict) -> Iterator[Find
     for one, more in shown(starved):
         series = one.layer.series
         yield finding(
-            f"Since the spike of the loss at step {one.spike_step:g} the gradient norm of {series.layer} is at most "
-            f"{one.after:.3g}, against {one.before:.3g} before"
+            f"Since the spike of the loss at step {one.spike_step:g} the gradient norm of {series.layer} is "
+            f"{f'at most {one.after:.3g}' if one.after else 0}, against {one.before:.3g} before"
             f"{more}; "
             f"the loss went from {one.loss_before:.4g} to {one.loss_after:.4g}.",
             severity=severity_in(verdict),

@@ -129,8 +129,7 @@ def update_ratio_too_large(updates: Updates, verdict: Verdict) -> Iterator[Findi
     large = sorted((one for one in large if not one.from_nothing), key=lambda one: -max(one.per_step, one.peak))
     for one, more in shown(large):
         yield finding(
-            f"One step changes the weights of {one.series.layer} by {one.per_step:.2g} of their norm (median)"
-            f"{f', by {one.peak:.2g} on average up to step {one.step:g}' if one.peak > 0 else ''}{more}.",
+            _in_words(one) + more + ".",
             severity=graded(verdict, strong=one.per_step >= LARGE_PEAK),
             confidence=0.85,
             evidence={
@@ -145,6 +144,16 @@ def update_ratio_too_large(updates: Updates, verdict: Verdict) -> Iterator[Findi
             layer=one.series.layer,
             first_step=one.step,
         )
+
+
+def _in_words(one: LayerUpdate) -> str:
+    """The number that decided first: the median step, or the stretch in which steps were largest."""
+    if one.per_step >= LARGE_STEP or one.peak <= 0:
+        return f"One step changes the weights of {one.series.layer} by {one.per_step:.2g} of their norm (median)"
+    return (
+        f"Up to step {one.step:g} one step changed the weights of {one.series.layer} by {one.peak:.2g} of their norm "
+        f"on average (median of all dumps {one.per_step:.2g})"
+    )
 
 
 @rule("WT103", "frozen-parameters", severity="error", since="0.1")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from convergence_cli.tensors.find import DumpSet
 
 FORMAT = "tensors"
+DUMP_SUFFIXES = (".npz", ".npy", ".safetensors", ".pt", ".pth", ".bin")
 
 
 @dataclass(slots=True)
@@ -85,6 +86,9 @@ class Unattached:
 def unattached(path: str) -> Unattached:
     """The dumps at ``path``; none for standard input or what does not exist."""
     if path in STANDARD_INPUT or not os.path.exists(path):
+        return Unattached()
+    # A log named by itself should not wait for the readers of dumps.
+    if Path(path).suffix.lower() not in DUMP_SUFFIXES and Path(path).is_file():
         return Unattached()
     from convergence_cli.tensors.find import find_dumps
 

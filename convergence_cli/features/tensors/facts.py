@@ -76,7 +76,6 @@ class Tensors:
     zero: tuple[Lasting, ...]
     constant: tuple[Lasting, ...]
     unchanged: tuple[Lasting, ...]
-    dumps: int
 
 
 def tensors_of(stats: TensorStats, evidence: Evidence) -> Tensors:
@@ -94,7 +93,6 @@ def tensors_of(stats: TensorStats, evidence: Evidence) -> Tensors:
         zero=tuple(fact for item in series if (fact := _zero(item, still)) is not None),
         constant=tuple(fact for item in series if (fact := _constant(item)) is not None),
         unchanged=tuple(fact for item in series if (fact := _unchanged(item, series)) is not None),
-        dumps=len(stats.steps),
     )
 
 

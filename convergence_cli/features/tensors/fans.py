@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from convergence_cli.features.tensors.series import Series
 
 
+# A first gain below this is a birth at (almost) zero: the weights grow into their scale.
+BORN_SMALL = 0.2
+
+
 def fans_of(shape: tuple[int, ...], leaf: str) -> tuple[tuple[int, int], ...]:
     """The possible (fan-in, fan-out) of a weight: one pair where the name tells the order of axes, else two.
 
@@ -37,6 +41,11 @@ def channels_of(shape: tuple[int, ...], leaf: str) -> tuple[tuple[int, int], ...
     if leaf.startswith(OUTPUT_LAST):
         return (last,)
     return (first,) if "weight" in leaf else (first, last)
+
+
+def born_small(series: Series) -> bool:
+    """Whether a weight starts at (almost) zero: its first steps, and any gradient, are large beside it."""
+    return gain_of(series, 0) < BORN_SMALL
 
 
 def gain_of(series: Series, dump: int) -> float:

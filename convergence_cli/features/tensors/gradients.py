@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convergence_cli.features.robust import median, spearman
-from convergence_cli.features.tensors.fans import gain_of
+from convergence_cli.features.tensors.fans import born_small
 from convergence_cli.features.tensors.persistence import tail_length
 from convergence_cli.features.tensors.series import Series, matrices_of, series_of
 from convergence_cli.model import Missing
@@ -121,12 +121,9 @@ class Gradients:
     depth: int
     starved: tuple[Starved, ...]
     largest_early: float
-    dumps: int
 
 
 FADED = 1e-3
-# A first gain below this is a birth at (almost) zero, beside which any gradient is large.
-BORN_SMALL = 0.2
 # First words of names that tell networks of their own apart, each with its depth.
 _NETWORKS = re.compile(
     r"(?i)(policy|actor|critic|value|q\d?|generator|discriminator|gen|disc|netg|netd|target|teacher|student)(_?net)?\d*"
@@ -159,7 +156,6 @@ def gradients_of(stats: TensorStats, evidence: Evidence) -> Gradients | Missing:
         depth=len(deep),
         starved=_starved(matrices, evidence),
         largest_early=max((one.early for one in matrices if np.isfinite(one.early)), default=float("nan")),
-        dumps=len(np.unique(np.concatenate([one.step for one in matrices]))),
     )
 
 
@@ -206,7 +202,7 @@ def _layer(series: Series, weight: Series | None) -> LayerGradient:
         early=early,
         end=median(last) if len(last) else float("nan"),
         lasting=float(last.min()) if len(last) else float("nan"),
-        from_nothing=weight is not None and gain_of(weight, 0) < BORN_SMALL,
+        from_nothing=weight is not None and born_small(weight),
     )
 
 

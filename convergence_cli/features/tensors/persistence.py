@@ -34,11 +34,6 @@ def lowest_at_end(values: FloatArray) -> float:
     return float(tail[int(ODD_SHARE * len(tail))]) if np.isfinite(tail).all() else NAN
 
 
-def highest_at_end(values: FloatArray) -> float:
-    """The value that the last third of ``values`` does not rise above, but for one in five; NaN if one is NaN."""
-    return -lowest_at_end(-values)
-
-
 def early_level(values: FloatArray) -> float:
     """Median of the finite values of the first third."""
     return _level(values[: max(len(values) // 3, 1)])

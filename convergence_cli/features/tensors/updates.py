@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from convergence_cli.features.robust import median
-from convergence_cli.features.tensors.fans import gain_of
+from convergence_cli.features.tensors.fans import born_small
 from convergence_cli.features.tensors.initialization import is_start
 from convergence_cli.features.tensors.series import Series, matrices_of, series_of
 from convergence_cli.model import Missing
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 Source = Literal["updates", "weights", "gradients"]
 _PLAIN = ("sgd",)
-# A first gain below this is a birth at (almost) zero: the weights grow into their scale.
-SMALL_GAIN = 0.2
 # Dumps this many steps apart and more tell a level, closer ones single steps.
 APART = 5
 
@@ -113,9 +111,7 @@ def _layer(weight: Series, update: Series | None, gradient: Series | None, evide
     source, ratio, step = known[0] if known[0][0] == "updates" else max(known, key=lambda item: median(item[1]))
     moved = np.nansum(way) if np.isfinite(way).any() else median(ratio) * float(np.ptp(step))
     peak, at = _peak(between_dumps, np.nan_to_num(between), weight.step)
-    return LayerUpdate(
-        weight, median(ratio), float(moved), source, peak, at, gain_of(weight, 0) < SMALL_GAIN, len(ratio)
-    )
+    return LayerUpdate(weight, median(ratio), float(moved), source, peak, at, born_small(weight), len(ratio))
 
 
 def _peak(ratio: FloatArray, between: FloatArray, step: FloatArray) -> tuple[float, float]:

@@ -22,7 +22,7 @@ _EXACT = ("mean", "std", "min", "max", "l2", "zero")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Growth:
-    """The norm of one weight: at the first and last dump, and how much it grew in the first and the last third.
+    """The norm of one weight: at the first and last dump, and how much it grew in the last third.
 
     ``gain`` is its root mean square at the end times the square root of its fan-in, about 1 where signals keep
     their size; NaN where the shape is not known.
@@ -31,7 +31,6 @@ class Growth:
     series: Series
     first: float
     end: float
-    early_rise: float
     late_rise: float
     gain: float
 
@@ -147,7 +146,6 @@ def _growth(series: Series) -> Growth | None:
         series=series,
         first=float(norm[0]),
         end=float(norm[-1]),
-        early_rise=float(norm[third] / norm[0]),
         late_rise=float(norm[-1] / max(norm[-1 - third], 1e-300)),
         gain=gain_of(series, -1),
     )

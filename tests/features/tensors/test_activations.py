@@ -14,7 +14,6 @@ from convergence_cli.features.tensors.idle import DeadUnits
 from convergence_cli.features.tensors.persistence import (
     beginning,
     early_level,
-    highest_at_end,
     late_growth,
     late_level,
     lowest_at_end,
@@ -156,7 +155,6 @@ def test_what_lasts_is_what_the_last_third_does_not_fall_below() -> None:
     assert lowest_at_end(np.array([9.0, 9.0, 9.0, 9.0, 1.0, 9.0])) == 1.0
     # Two of ten may differ.
     assert lowest_at_end(np.array([0.0] * 20 + [9.0, 1.0, 9.0, 9.0, 1.0, *[9.0] * 5])) == 9.0
-    assert highest_at_end(np.array([0.0, 5.0, 3.0])) == 5.0
     assert math.isnan(lowest_at_end(np.array([1.0, 1.0, math.nan])))
     assert math.isnan(lowest_at_end(np.array([])))
 

@@ -7,16 +7,31 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from convergence_cli.errors import TrainingStopped
     from convergence_cli.model import Finding, Report, Run, RunReport
     from convergence_cli.pipeline import diagnose, read_run
+    from convergence_cli.recorder.recorder import Recorder
     from convergence_cli.settings import Settings
 
 __version__ = "0.1.0"
-__all__ = ["Finding", "Report", "Run", "RunReport", "Settings", "__version__", "diagnose", "read_run"]
+__all__ = [
+    "Finding",
+    "Recorder",
+    "Report",
+    "Run",
+    "RunReport",
+    "Settings",
+    "TrainingStopped",
+    "__version__",
+    "diagnose",
+    "read_run",
+]
 _HOMES = {
     "pipeline": ("diagnose", "read_run"),
     "model": ("Finding", "Report", "Run", "RunReport"),
     "settings": ("Settings",),
+    "errors": ("TrainingStopped",),
+    "recorder.recorder": ("Recorder",),
 }
 
 

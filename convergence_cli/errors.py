@@ -5,12 +5,17 @@
     │   ├── UnknownFormatError        no reader recognises the bytes
     │   └── NoLossError               read, but nothing in it can be judged
     ├── SettingsError                 a flag, environment variable or settings file is wrong
-    └── UsageError                    the command line asks for something that does not exist
+    ├── UsageError                    the command line asks for something that does not exist
+    └── TrainingStopped      exit 1   the recorder has stopped a training that has failed
 
 Anything else that escapes is a bug in ctroubleshoot: exit 3.
 """
 
 from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from convergence_cli.model import Finding, RunReport
 
 EXIT_OK = 0
 EXIT_FINDINGS = 1
@@ -52,3 +57,16 @@ class SettingsError(CtroubleshootError):
 
 class UsageError(CtroubleshootError):
     """The command line asks for something that does not exist."""
+
+
+class TrainingStopped(CtroubleshootError):  # noqa: N818
+    """The training has failed and was asked to be stopped then. ``report`` says all, ``finding`` what decided."""
+
+    exit_code = EXIT_FINDINGS
+
+    def __init__(self, report: RunReport, finding: Finding, step: int) -> None:
+        super().__init__(
+            f"Stopped after step {step}: {finding.rule} {finding.name}: {finding.message}",
+            f"See report.remedies of this exception, or run: ctroubleshoot analyze {report.path}",
+        )
+        self.report, self.finding, self.step = report, finding, step

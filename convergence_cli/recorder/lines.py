@@ -1,0 +1,107 @@
+"""The lines of a record: one JSON object each, in the order of keys that ``docs/recorder.md`` documents."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+FORMAT_VERSION = 1
+BINS = 16
+DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+# Enough to tell a float32 from its neighbours, and enough for everything else.
+EXACT, ROUNDED = 9, 5
+
+# Fields of ``TensorRow`` under the names they have in a row; these are left out where they are 0.
+_COUNTS = {"nan": "nan", "inf": "inf", "negative_inf": "neg", "zero": "zero"}
+_MOMENTS = {"mean": "mean", "std": "std", "min": "min", "max": "max"}
+_UNITS = {
+    **{"samples": "samples", "dead": "dead", "saturated": "sat", "saturated_values": "satv", "constant": "const"},
+    **{"twin": "twin", "unit_variance": "var", "sums_to_one": "sum1"},
+    **{"feature_offset": "offset", "feature_spread": "spread", "constant_features": "constf"},
+}
+
+
+def line(content: Mapping[str, Any]) -> bytes:
+    """``content`` as one line. Numbers that are not finite become ``null``: see ``number``."""
+    import orjson
+
+    return orjson.dumps(content, default=_plain, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE)
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has no form for: numpy's and torch's numbers as numbers, the rest as text."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return str(value)
+
+
+def number(value: Any) -> float | str:
+    """A logged value; one that is not finite as text, since it was logged and JSON has no number for it."""
+    known = float(value)
+    if math.isfinite(known):
+        return known
+    return "NaN" if math.isnan(known) else "Infinity" if known > 0 else "-Infinity"
+
+
+def row(
+    title: str, step: float, fields: Mapping[str, Any], *, size: int, hist: str = "", bits: int | None = None
+) -> bytes:
+    """A row of ``title`` (kind and name) from ``fields`` of ``TensorRow``; ``size`` is the count that was declared.
+
+    ``bits``: a checksum, by which weights are told to be equal; their moments are then written in full.
+    """
+    digits = ROUNDED if bits is None else EXACT
+    found: dict[str, Any] = {"tensor": title, "step": step}
+    if fields.get("count", size) != size:
+        found["n"] = int(fields["count"])
+    for name, short in _MOMENTS.items():
+        if (value := fields.get(name)) is not None and math.isfinite(value):
+            found[short] = _rounded(value, digits if name in ("mean", "std") else ROUNDED)
+    if math.isfinite(magnitude := fields.get("abs_mean", math.nan)):
+        found["abs"] = _rounded(magnitude, ROUNDED)
+    for name, short in _COUNTS.items():
+        if value := fields.get(name, 0):
+            found[short] = int(value)
+    quantiles = fields.get("quantiles", ())
+    if len(quantiles) and math.isfinite(quantiles[0]):
+        # Rounded as min and max are: a value is at an end in both or in neither.
+        found["q"] = [_rounded(value, ROUNDED) for value in quantiles]
+    if hist:
+        found["hist"] = hist
+    for name, short in _UNITS.items():
+        value = fields.get(name)
+        if value is not None and math.isfinite(value):
+            found[short] = _rounded(value, ROUNDED) if name != "samples" else int(value)
+    if bits is not None:
+        found["bits"] = f"{bits & 0xFFFFFFFF:x}"
+    return line(found)
+
+
+def _rounded(value: float, digits: int) -> float:
+    found = float(f"{value:.{digits}g}")
+    # An integer is a digit or two shorter.
+    return int(found) if found.is_integer() and abs(found) < 1e15 else found
+
+
+def histogram(values: npt.NDArray[Any], low: float, high: float) -> str:
+    """The shares of the finite ``values`` in 16 bins of equal width from ``low`` to ``high``, a digit each.
+
+    The digit is the rounded root of the share times 35, so that a bin of a thousandth still shows.
+    """
+    if not (math.isfinite(low) and math.isfinite(high) and low < high) or not math.isfinite(high - low):
+        return ""
+    known = values[np.isfinite(values)]
+    if not known.size:
+        return ""
+    place = np.clip((known.astype(np.float64) - low) * (BINS / (high - low)), 0, BINS - 1).astype(np.intp)
+    shares = np.bincount(place.reshape(-1), minlength=BINS) / known.size
+    return "".join(DIGITS[digit] for digit in np.ceil(np.sqrt(shares) * 35 - 0.5).astype(int).clip(0, 35).tolist())
+
+
+def pairs(shares: Mapping[int, float]) -> Sequence[list[float]]:
+    """A mapping as a list of pairs, since keys of JSON are text."""
+    return [[key, _rounded(value, ROUNDED)] for key, value in shares.items()]

@@ -1,0 +1,271 @@
+"""From tensors on the host to the rows of a record: what the background thread computes.
+
+The statistics are those of dumps (``convergence_cli.tensors.statistics``), so that a rule cannot tell the two apart.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from convergence_cli.recorder.lines import histogram, line, row
+from convergence_cli.tensor_stats import OUTPUT_LAST, QUANTILES
+from convergence_cli.tensors.sample import between
+from convergence_cli.tensors.statistics import measure
+from convergence_cli.tensors.stored import BLOCK_BYTES, StoredTensor
+from convergence_cli.tensors.twins import Twins
+from convergence_cli.tensors.unit_variance import UnitVariance
+
+Array = npt.NDArray[Any]
+# What a device has summed up over a whole tensor, in the order in which it comes.
+TOTALS = ("sum", "l2", "min", "max", "nonzero", "abs", "dead", "bits")
+# Between these no square of a value, and no sum of squares, leaves the range of float32.
+_SQUARABLE = (1e-15, 1e15)
+# Below this share of the mean square a variance from sums in float32 is rounding.
+_CANCELLED = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What is the same for all rows of a tensor: the ``declare`` line. ``unit_axis`` None: units are not told apart."""
+
+    kind: str
+    name: str
+    layer: str
+    shape: tuple[int, ...]
+    dtype: str
+    order: int = 0
+    function: str = ""
+    unit_axis: int | None = None
+
+    @property
+    def title(self) -> str:
+        return f"{self.kind}/{self.name}"
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One tensor of one step on the host.
+
+    ``values`` are all of it, or, with ``totals`` (as ``TOTALS``, over the whole tensor), a sample: flat, or of shape
+    (samples, units, positions) where units are told apart. ``windows``: a part of a weight along its first axis and
+    one along its last, each (units, values), by which copies are found. ``absent`` zeros of a sparse tensor, in
+    ``absent_units`` units, are not among the values.
+    """
+
+    label: Label
+    values: Array
+    totals: Array | None = None
+    windows: tuple[Array, Array] | None = None
+    absent: int = 0
+    absent_units: int = 0
+    units: int = 0
+
+
+def lines_of(
+    declared: MutableMapping[str, int], step: float, when: float, found: Sequence[Measured]
+) -> Iterator[bytes]:
+    """The lines of one sampled step, ``when`` seconds after the beginning. ``declared`` takes what is new."""
+    yield line({"sampled": step, "time": when})
+    with np.errstate(all="ignore"):
+        for one in found:
+            label = one.label
+            if label.title not in declared:
+                declared[label.title] = label.size
+                yield _declaration(one)
+            fields = _fields(one)
+            hist = histogram(one.values, fields.get("min", math.nan), fields.get("max", math.nan))
+            bits = None
+            if label.kind == "weight":
+                bits = int(one.totals[7]) if one.totals is not None else checksum(one.values)
+            yield row(label.title, step, fields, size=declared[label.title], hist=hist, bits=bits)
+
+
+def lines_of_arrays(
+    declared: MutableMapping[str, int],
+    step: float,
+    when: float,
+    found: Sequence[tuple[str, str, Any, Mapping[str, Any]]],
+) -> Iterator[bytes]:
+    """The same for whole numpy arrays: kind, name, array, and ``function`` and ``layer`` where they are known."""
+    measured = []
+    for order, (kind, name, array, options) in enumerate(found):
+        values = np.asarray(array)
+        layer, _, leaf = name.rpartition("." if "." in name else "/")
+        axis = None
+        if values.ndim > 1 and kind in ("weight", "gradient"):
+            axis = values.ndim - 1 if leaf.lower().startswith(OUTPUT_LAST) else 0
+        elif values.ndim > 1:
+            axis = values.ndim - 1
+        label = Label(
+            kind,
+            name,
+            options.get("layer", layer or name),
+            values.shape,
+            values.dtype.name,
+            order,
+            options.get("function", ""),
+            axis,
+        )
+        measured.append(Measured(label, values))
+    return lines_of(declared, step, when, measured)
+
+
+def checksum(values: Array) -> int:
+    """The sum of the bits of all values as 32-bit integers, modulo 2^32; equal tensors have equal sums."""
+    flat = np.ascontiguousarray(values).reshape(-1)
+    if flat.dtype.itemsize % 4:
+        flat = flat.astype(np.float32)
+    return int(flat.view(np.int32).sum(dtype=np.int64)) & 0xFFFFFFFF
+
+
+def _declaration(one: Measured) -> bytes:
+    label = one.label
+    found: dict[str, Any] = {"declare": label.title, "layer": label.layer, "shape": label.shape, "dtype": label.dtype}
+    found["order"] = label.order
+    if label.function:
+        found["function"] = label.function
+    if label.unit_axis is not None:
+        found["units"] = label.shape[label.unit_axis]
+    return line(found)
+
+
+def _fields(one: Measured) -> dict[str, Any]:
+    if one.totals is None:
+        found = _measured(one.values, one.label, one.label.unit_axis)
+        return _with_absent(found, one) if one.absent else found
+    if one.label.unit_axis is not None and one.label.kind in ("activation", "output", "input"):
+        found = _measured(one.values, one.label, 1)
+        found |= _whole(one, found)
+        return found
+    found = _whole(one, _of_sample(one.values))
+    if one.label.unit_axis is not None:
+        units = one.units - one.absent_units or one.label.shape[one.label.unit_axis]
+        found |= {"samples": found["count"] // units, "dead": float(one.totals[6]) / units}
+    if one.windows is not None and not found["nan"] + found["inf"]:
+        found |= _copies(*one.windows)
+    return _with_absent(found, one) if one.absent else found
+
+
+def _measured(values: Array, label: Label, axis: int | None) -> dict[str, Any]:
+    return measure(stored(label.title, values), label.kind, unit_axis=axis, function=label.function)
+
+
+def stored(title: str, values: Array) -> StoredTensor:
+    """An array as a tensor of a dump."""
+    return StoredTensor(title, values.dtype.name, values.shape, lambda: _blocks(values))
+
+
+def _blocks(values: Array) -> Iterator[Array]:
+    flat = np.ascontiguousarray(values).reshape(-1)
+    length = BLOCK_BYTES // flat.itemsize
+    for start in range(0, max(flat.size, 1), length):
+        yield flat[start : start + length]
+
+
+def _of_sample(values: Array) -> dict[str, Any]:
+    """Moments and quantiles of a flat sample, in float64."""
+    known = values[np.isfinite(values)].astype(np.float64)
+    if not known.size:
+        return {}
+    known.sort()
+    largest = max(abs(float(known[0])), abs(float(known[-1]))) or 1.0
+    scaled = known / largest
+    return {
+        "mean": float(known.mean()),
+        "std": float(scaled.std()) * largest,
+        "l2": math.sqrt(float(scaled @ scaled)) * largest,
+        "quantiles": tuple(between(known, q) for q in QUANTILES),
+    }
+
+
+def _whole(one: Measured, sample: Mapping[str, Any]) -> dict[str, Any]:
+    """Moments and counts of the whole tensor, from what its device summed up; where that broke, from ``sample``."""
+    assert one.totals is not None
+    total, l2, low, high, nonzero, magnitude = (float(value) for value in one.totals[:6])
+    count = one.label.size - one.absent
+    known = np.isfinite(one.values)
+    found: dict[str, Any] = {"count": count, "nan": 0, "inf": 0, "negative_inf": 0, "zero": count - int(nonzero)}
+    if math.isfinite(low) and math.isfinite(high):
+        largest = max(-low, high)
+        squarable = largest == 0 or _SQUARABLE[0] <= largest <= _SQUARABLE[1]
+        mean, square = total / count, l2 * l2 / count
+        variance = square - mean * mean
+        if not math.isfinite(variance) or not squarable or variance < _CANCELLED * square:
+            mean = mean if math.isfinite(mean) else sample.get("mean", math.nan)
+            variance = sample.get("std", math.nan) ** 2
+            std = sample.get("std", math.nan)
+        else:
+            std = math.sqrt(max(variance, 0.0))
+        found |= {"mean": min(max(mean, low), high), "std": 0.0 if low == high else std, "min": low, "max": high}
+        if math.isfinite(magnitude) and magnitude > 0:
+            found["abs_mean"] = magnitude / count
+    else:
+        # A minimum of NaN says that there is one, not how many: the sample tells the share.
+        share = count / max(one.values.size, 1)
+        broken = round(float((~known).sum()) * share)
+        infinite = round(float(np.isinf(one.values).sum()) * share)
+        found["nan"] = max(broken - infinite, int(math.isnan(low)))
+        found["inf"] = max(infinite, int(not math.isnan(low)))
+        found["negative_inf"] = round(float(np.isneginf(one.values).sum()) * share)
+        finite = one.values[known]
+        if finite.size:
+            found |= {name: sample[name] for name in ("mean", "std") if name in sample}
+            found |= {"min": float(finite.min()), "max": float(finite.max())}
+    quantiles = sample.get("quantiles", ())
+    if "min" in found and len(quantiles):
+        found["quantiles"] = tuple(min(max(value, found["min"]), found["max"]) for value in quantiles)
+    return found
+
+
+def _copies(rows: Array, columns: Array) -> dict[str, float]:
+    """``twin`` and ``unit_variance`` of a weight, from a part of its first units along either axis."""
+    found: dict[str, float] = {}
+    for part in (rows, columns):
+        flat = np.ascontiguousarray(part, dtype=np.float32).reshape(-1)
+        for name, one, pick in (("twin", Twins(part.shape), max), ("unit_variance", UnitVariance(part.shape), min)):
+            one.add(flat, 0)
+            share = one.share()
+            if not math.isnan(share):
+                found[name] = pick(found.get(name, share), share)
+    return found
+
+
+def _with_absent(found: dict[str, Any], one: Measured) -> dict[str, Any]:
+    """The moments with the zeros that a sparse tensor does not hold, by the sums of both parts."""
+    count, absent = found["count"], one.absent
+    total = count + absent
+    found = {**found, "count": total, "zero": found.get("zero", 0) + absent}
+    if one.units:
+        found["dead"] = (found.get("dead", 0.0) * (one.units - one.absent_units) + one.absent_units) / one.units
+        found["samples"] = total // one.units
+    if "mean" not in found:
+        return found
+    share = count / total
+    mean, std = found["mean"], found["std"]
+    found["mean"] = mean * share
+    found["std"] = math.sqrt(share * std * std + share * (1 - share) * mean * mean)
+    found["min"], found["max"] = min(found["min"], 0.0), max(found["max"], 0.0)
+    if "abs_mean" in found:
+        found["abs_mean"] *= share
+    known = np.sort(one.values[np.isfinite(one.values)].astype(np.float64).reshape(-1))
+    below = float((known < 0).mean()) * share if known.size else 0.0
+    above = float((known > 0).mean()) * share if known.size else 0.0
+    found["quantiles"] = tuple(_quantile(known, q, share, below, above) for q in QUANTILES)
+    return found
+
+
+def _quantile(ascending: Array, q: float, share: float, below: float, above: float) -> float:
+    """The quantile ``q`` where ``ascending`` are only ``share`` of the values, and the others are zeros."""
+    if below <= q <= 1 - above or not ascending.size:
+        return 0.0
+    return between(ascending, q / share if q < below else 1 - (1 - q) / share)

@@ -23,7 +23,7 @@ _PASSING = re.compile(
     r"|MaxPool\w*|AvgPool\w*|AdaptiveMaxPool\w*|AdaptiveAvgPool\w*|Mean|NativeDropout|FusedDropout|ToCopy|Expand"
 )
 _NODE = re.compile(r"(\w+?)Backward\d*")
-_FARTHEST = 6
+_FARTHEST = 8
 
 
 class History:
@@ -55,9 +55,12 @@ class History:
                 return (function, known[1]) if function else None
             match = _NODE.fullmatch(type(node).__name__)
             kind = match[1] if match else ""
+            before = [one for one, _ in node.next_functions if one is not None]
+            # Dropout is a product with a mask, which has no history of its own.
+            passing = _PASSING.fullmatch(kind) or (kind in ("Mul", "Div") and len(before) == 1)
             if not function and kind in _FUNCTIONS:
                 function = _FUNCTIONS[kind]
-            elif not function and not _PASSING.fullmatch(kind):
+            elif not function and not passing:
                 return None
-            node = next((one for one, _ in node.next_functions if one is not None), None)
+            node = before[0] if before else None
         return (function, "") if function else None

@@ -36,11 +36,13 @@ class Parameters:
         self._before: dict[int, Tensor] = {}
         # Those that were taken in this step, since parameters may be in several optimizers, or in none.
         self._seen: set[int] = set()
+        self._graded: set[int] = set()
 
     def begin(self) -> None:
         """A new sampled step."""
         self._before.clear()
         self._seen.clear()
+        self._graded.clear()
 
     def initial(self) -> list[Taken]:
         """The weights before training, frozen ones included."""
@@ -61,8 +63,8 @@ class Parameters:
         return taken
 
     def after(self, optimizer: Optimizer) -> list[Taken]:
-        """What the step of ``optimizer`` has changed."""
-        taken = []
+        """What the step of ``optimizer`` has changed, and gradients that came to be within it (LBFGS)."""
+        taken = self._gradients((one for one in self._named(optimizer) if id(one.parameter) in self._before), None)
         for one in self._named(optimizer):
             before = self._before.pop(id(one.parameter), None)
             if before is None:
@@ -112,8 +114,9 @@ class Parameters:
     def _gradients(self, found: Iterable[Named], scale: Tensor | None) -> list[Taken]:
         taken = []
         for one in found:
-            if one.parameter.grad is None:
+            if one.parameter.grad is None or id(one.parameter) in self._graded:
                 continue
+            self._graded.add(id(one.parameter))
             value = local(one.parameter.grad)
             if scale is not None:
                 value = value / scale.to(value.device)

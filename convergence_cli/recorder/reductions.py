@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from convergence_cli.recorder.measuring import Label, Measured
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from torch import Tensor
 
 SMALL = 1 << 14
@@ -123,24 +124,36 @@ def fetch(taken: Sequence[Taken]) -> Callable[[], list[Measured]]:
     if len(devices) > 1:
         jobs = [fetch([one for one in taken if one.values.device == device]) for device in devices]
         return lambda: [found for job in jobs for found in job()]
-    # As bytes, so that numbers of every type go over in one piece; the widest first, since views must be aligned.
-    order = sorted(range(len(tensors)), key=lambda index: -tensors[index].element_size())
-    packed = torch.cat([tensors[index].contiguous().reshape(-1).view(torch.uint8) for index in order])
-    arrived = packed.to("cpu", non_blocking=True)
-    wait = _marker(packed.device)
+    arrived = pack(tensors).to("cpu", non_blocking=True)
+    wait = _marker(tensors[0].device)
 
     def unpacked() -> list[Measured]:
         wait()
-        place = 0
-        arrays: list[object] = [None] * len(tensors)
-        for index in order:
-            tensor = tensors[index]
-            size = tensor.numel() * tensor.element_size()
-            arrays[index] = arrived[place : place + size].view(tensor.dtype).reshape(tensor.shape).numpy()
-            place += size
-        return _measured(taken, arrays)
+        return _measured(taken, unpack(arrived, tensors))
 
     return unpacked
+
+
+def pack(tensors: Sequence[Tensor]) -> Tensor:
+    """All ``tensors`` of one device in one piece, as bytes: numbers of every type go over together."""
+    return torch.cat([tensors[index].contiguous().reshape(-1).view(torch.uint8) for index in _widest_first(tensors)])
+
+
+def unpack(packed: Tensor, tensors: Sequence[Tensor]) -> list[npt.NDArray[Any]]:
+    """The ``tensors`` that were packed, on the host."""
+    place = 0
+    found: dict[int, npt.NDArray[Any]] = {}
+    for index in _widest_first(tensors):
+        tensor = tensors[index]
+        size = tensor.numel() * tensor.element_size()
+        found[index] = packed[place : place + size].view(tensor.dtype).reshape(tensor.shape).numpy()
+        place += size
+    return [found[index] for index in range(len(tensors))]
+
+
+def _widest_first(tensors: Sequence[Tensor]) -> list[int]:
+    """An order in which each begins at a multiple of its own width, as a view must."""
+    return sorted(range(len(tensors)), key=lambda index: -tensors[index].element_size())
 
 
 def _marker(device: torch.device) -> Callable[[], None]:

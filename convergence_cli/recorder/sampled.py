@@ -27,6 +27,8 @@ _LABELS = frozenset(("labels", "label", "targets", "target", "y", "y_true"))
 # Rows of a dump lie in this order: parameters, then what passed through the model.
 _FIRST_ACTIVATION, _FIRST_INPUT, _FIRST_OUTPUT = 100_000, 200_000, 300_000
 _NO_FORWARD = "no forward pass of the model in training was seen: activations, inputs and outputs are not recorded"
+# A scaler that halves its scale finds the right one within so many steps; after that the gradients are at fault.
+_MOST_SKIPPED = 24
 _COMPILED = "the model is compiled: what its inner layers give out is not recorded"
 
 
@@ -58,7 +60,7 @@ class Sampled:
         self._stepped = False
         self._given_labels = False
         self._batch = 0
-        self._unseen = 0
+        self._unseen = self._skipped = 0
         self._clock: tuple[float, int] | None = None
         if any(root.compiled for root in roots):
             journal.note(_COMPILED)
@@ -111,6 +113,12 @@ class Sampled:
         """The step is done: hand on what was taken. Gives scalars that follow from it; ``norm``: the gradients' too."""
         if not self._armed:
             return {}
+        if self._optimizers and not self._stepped and self._skipped < _MOST_SKIPPED:
+            # The scaler has skipped the optimizer's step: the next one shows more.
+            self._skipped += 1
+            self.arm()
+            return {}
+        self._skipped = 0
         if not self._optimizers:
             self._taken += self._parameters.before(None)
         self._taken += self._parameters.rest()
@@ -119,8 +127,6 @@ class Sampled:
         if norm and (gradients := [one for one in self._taken if one.label.kind == "gradient"]):
             found["grad_norm"] = _Norm(gradients)
         self._deliver(step)
-        if (saving := self._raw.job(step)) is not None:
-            self._journal.submit(saving)
         self.stop()
         return found
 
@@ -130,11 +136,10 @@ class Sampled:
         self._hooks.append(hook)
 
     def _before(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        for one in self._passes:
-            one.disarm()
         self._taken += self._parameters.before(optimizer)
 
     def _after(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        self._stepped = True
         self._taken += self._parameters.after(optimizer)
 
     def _activation(self, name: str, layer: str, module: nn.Module, tensor: Tensor, function: str) -> None:
@@ -205,7 +210,9 @@ class Sampled:
             self._taken.append(taken)
             self._raw.keep(label.kind, label.name, value)
 
-    def _deliver(self, step: float) -> None:
+    def _deliver(self, step: int) -> None:
+        if (saving := self._raw.job(step)) is not None:
+            self._journal.submit(saving)
         taken, jobs = tuple(self._taken), tuple(self._jobs)
         if not taken and not jobs:
             return

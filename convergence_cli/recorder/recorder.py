@@ -131,6 +131,11 @@ class Recorder:
         if self._is_on():
             self._guard(self._sampled.open)
 
+    def flush(self) -> None:
+        """Wait until all that was recorded so far is in the file."""
+        if self._is_on():
+            self._journal.flush()
+
     def close(self, ended: str = "finished") -> None:
         """Write what is left. ``ended`` is ``finished``, or the name of what ended the training."""
         if self._active:

@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 FORMAT_VERSION = 1
 BINS = 16
+# So many values are enough for a picture.
+MOST_BINNED = 4096
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 # Enough to tell a float32 from its neighbours, and enough for everything else.
 EXACT, ROUNDED = 9, 5
@@ -88,18 +90,23 @@ def _rounded(value: float, digits: int) -> float:
 
 
 def histogram(values: npt.NDArray[Any], low: float, high: float) -> str:
-    """The shares of the finite ``values`` in 16 bins of equal width from ``low`` to ``high``, a digit each.
+    """The shares of ``values`` in 16 bins of equal width from ``low`` to ``high``, a digit each, of some of them.
 
     The digit is the rounded root of the share times 35, so that a bin of a thousandth still shows.
     """
-    if not (math.isfinite(low) and math.isfinite(high) and low < high) or not math.isfinite(high - low):
+    if not low < high or not math.isfinite(high - low):
         return ""
-    known = values[np.isfinite(values)]
+    flat = values.reshape(-1)
+    known = flat[:: -(-flat.size // MOST_BINNED)].astype(np.float64)
+    if not math.isfinite(float(np.add.reduce(known))):
+        known = known[np.isfinite(known)]
     if not known.size:
         return ""
-    place = np.clip((known.astype(np.float64) - low) * (BINS / (high - low)), 0, BINS - 1).astype(np.intp)
-    shares = np.bincount(place.reshape(-1), minlength=BINS) / known.size
-    return "".join(DIGITS[digit] for digit in np.ceil(np.sqrt(shares) * 35 - 0.5).astype(int).clip(0, 35).tolist())
+    known -= low
+    known *= BINS / (high - low)
+    counts = np.bincount(known.astype(np.intp).clip(0, BINS - 1), minlength=BINS).tolist()
+    scale = 35 * 35 / known.size
+    return "".join(DIGITS[round(math.sqrt(count * scale)) or (count > 0)] for count in counts)
 
 
 def pairs(shares: Mapping[int, float]) -> Sequence[list[float]]:

@@ -6,6 +6,7 @@ The statistics are those of dumps (``convergence_cli.tensors.statistics``), so t
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,15 +16,17 @@ import numpy.typing as npt
 
 from convergence_cli.recorder.lines import histogram, line, row
 from convergence_cli.tensor_stats import OUTPUT_LAST, QUANTILES
-from convergence_cli.tensors.sample import between
+from convergence_cli.tensors.sample import EXACT_SIZE, between
 from convergence_cli.tensors.statistics import measure
 from convergence_cli.tensors.stored import BLOCK_BYTES, StoredTensor
 from convergence_cli.tensors.twins import Twins
 from convergence_cli.tensors.unit_variance import UnitVariance
 
 Array = npt.NDArray[Any]
-# What a device has summed up over a whole tensor, in the order in which it comes.
-TOTALS = ("sum", "l2", "min", "max", "nonzero", "abs", "dead", "bits")
+# What a device has found over a whole tensor, in the order in which it comes; NaN where it has not looked.
+TOTALS = ("sum", "l2", "min", "max", "nonzero", "dead", "bits")
+# How many values of a large tensor its quantiles are told from.
+SAMPLE = 4096
 # Between these no square of a value, and no sum of squares, leaves the range of float32.
 _SQUARABLE = (1e-15, 1e15)
 # Below this share of the mean square a variance from sums in float32 is rounding.
@@ -86,8 +89,10 @@ def lines_of(
             hist = histogram(one.values, fields.get("min", math.nan), fields.get("max", math.nan))
             bits = None
             if label.kind == "weight":
-                bits = int(one.totals[7]) if one.totals is not None else checksum(one.values)
+                bits = int(one.totals[6]) if one.totals is not None else checksum(one.values)
             yield row(label.title, step, fields, size=declared[label.title], hist=hist, bits=bits)
+            # Else a training whose thread waits for the interpreter would wait for several rows each time.
+            time.sleep(0)
 
 
 def lines_of_arrays(
@@ -140,24 +145,29 @@ def _declaration(one: Measured) -> bytes:
 
 
 def _fields(one: Measured) -> dict[str, Any]:
+    if one.totals is None and one.values.ndim < 2 and one.label.kind in ("weight", "gradient", "update"):
+        return _of_vector(one.values)
+    # Of what passes through the model a sample is enough for quantiles: sorting is what costs most.
+    passing = one.label.kind not in ("weight", "gradient", "update")
     if one.totals is None:
-        found = _measured(one.values, one.label, one.label.unit_axis)
+        exact_size = SAMPLE if passing else EXACT_SIZE
+        found = _measured(one.values, one.label, one.label.unit_axis, exact_size)
         return _with_absent(found, one) if one.absent else found
-    if one.label.unit_axis is not None and one.label.kind in ("activation", "output", "input"):
-        found = _measured(one.values, one.label, 1)
-        found |= _whole(one, found)
-        return found
+    if one.label.unit_axis is not None and passing:
+        found = _measured(one.values, one.label, 1, SAMPLE)
+        return found | _whole(one, found)
     found = _whole(one, _of_sample(one.values))
     if one.label.unit_axis is not None:
         units = one.units - one.absent_units or one.label.shape[one.label.unit_axis]
-        found |= {"samples": found["count"] // units, "dead": float(one.totals[6]) / units}
+        found |= {"samples": found["count"] // units, "dead": float(one.totals[5]) / units}
     if one.windows is not None and not found["nan"] + found["inf"]:
         found |= _copies(*one.windows)
     return _with_absent(found, one) if one.absent else found
 
 
-def _measured(values: Array, label: Label, axis: int | None) -> dict[str, Any]:
-    return measure(stored(label.title, values), label.kind, unit_axis=axis, function=label.function)
+def _measured(values: Array, label: Label, axis: int | None, exact_size: int = EXACT_SIZE) -> dict[str, Any]:
+    tensor = stored(label.title, values)
+    return measure(tensor, label.kind, unit_axis=axis, function=label.function, exact_size=exact_size)
 
 
 def stored(title: str, values: Array) -> StoredTensor:
@@ -172,6 +182,24 @@ def _blocks(values: Array) -> Iterator[Array]:
         yield flat[start : start + length]
 
 
+def _of_vector(values: Array) -> dict[str, Any]:
+    """All of a bias or a scale: what ``measure`` says of it, without its blocks."""
+    flat = values.reshape(-1).astype(np.float64)
+    finite = np.isfinite(flat)
+    found: dict[str, Any] = {"count": flat.size, "zero": flat.size - int(np.count_nonzero(flat))}
+    if not finite.all():
+        found["nan"] = int(np.isnan(flat).sum())
+        found["inf"] = int((~finite).sum()) - found["nan"]
+        found["negative_inf"] = int(np.isneginf(flat).sum())
+    found |= _of_sample(flat)
+    if "mean" in found:
+        known = flat[finite]
+        found |= {"min": float(known.min()), "max": float(known.max())}
+        if found["min"] == found["max"]:
+            found |= {"mean": found["min"], "std": 0.0}
+    return found
+
+
 def _of_sample(values: Array) -> dict[str, Any]:
     """Moments and quantiles of a flat sample, in float64."""
     known = values[np.isfinite(values)].astype(np.float64)
@@ -184,6 +212,7 @@ def _of_sample(values: Array) -> dict[str, Any]:
         "mean": float(known.mean()),
         "std": float(scaled.std()) * largest,
         "l2": math.sqrt(float(scaled @ scaled)) * largest,
+        "abs_mean": float(np.abs(known).mean()),
         "quantiles": tuple(between(known, q) for q in QUANTILES),
     }
 
@@ -191,27 +220,30 @@ def _of_sample(values: Array) -> dict[str, Any]:
 def _whole(one: Measured, sample: Mapping[str, Any]) -> dict[str, Any]:
     """Moments and counts of the whole tensor, from what its device summed up; where that broke, from ``sample``."""
     assert one.totals is not None
-    total, l2, low, high, nonzero, magnitude = (float(value) for value in one.totals[:6])
+    total, l2, low, high, nonzero = (float(value) for value in one.totals[:5])
     count = one.label.size - one.absent
     known = np.isfinite(one.values)
+    # What the sample tells of all.
+    share = count / max(one.values.size, 1)
+    if math.isnan(nonzero):
+        nonzero = 0 if low == high == 0 else count - round(float((one.values == 0).sum()) * share)
     found: dict[str, Any] = {"count": count, "nan": 0, "inf": 0, "negative_inf": 0, "zero": count - int(nonzero)}
     if math.isfinite(low) and math.isfinite(high):
         largest = max(-low, high)
         squarable = largest == 0 or _SQUARABLE[0] <= largest <= _SQUARABLE[1]
         mean, square = total / count, l2 * l2 / count
+        if not math.isfinite(mean):
+            mean = sample.get("mean", math.nan)
         variance = square - mean * mean
         if not math.isfinite(variance) or not squarable or variance < _CANCELLED * square:
-            mean = mean if math.isfinite(mean) else sample.get("mean", math.nan)
-            variance = sample.get("std", math.nan) ** 2
             std = sample.get("std", math.nan)
         else:
             std = math.sqrt(max(variance, 0.0))
         found |= {"mean": min(max(mean, low), high), "std": 0.0 if low == high else std, "min": low, "max": high}
-        if math.isfinite(magnitude) and magnitude > 0:
-            found["abs_mean"] = magnitude / count
+        if one.label.kind in ("gradient", "update"):
+            found["abs_mean"] = sample.get("abs_mean", math.nan)
     else:
         # A minimum of NaN says that there is one, not how many: the sample tells the share.
-        share = count / max(one.values.size, 1)
         broken = round(float((~known).sum()) * share)
         infinite = round(float(np.isinf(one.values).sum()) * share)
         found["nan"] = max(broken - infinite, int(math.isnan(low)))

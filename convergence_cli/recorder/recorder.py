@@ -10,7 +10,7 @@ import functools
 import os
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -18,6 +18,7 @@ import torch
 from convergence_cli.recorder.checking import Checking
 from convergence_cli.recorder.hyperparameters import hyperparameters_of, learning_rates, optimizers_of
 from convergence_cli.recorder.journal import Journal, RecorderWarning
+from convergence_cli.recorder.logged import Mean, kept
 from convergence_cli.recorder.modules import layers_of, parameters_of, roots_of
 from convergence_cli.recorder.ranks import Ranks, rank_of
 from convergence_cli.recorder.sampled import Sampled
@@ -177,24 +178,24 @@ class Recorder:
     def _step(self, scalars: Mapping[str, Any], labels: Tensor | None) -> None:
         for name, value in scalars.items():
             if value is not None:
-                self._pending.setdefault(name, []).append(_kept(value))
+                self._pending.setdefault(name, []).append(kept(value))
         if labels is not None:
             self._sampled.labels(labels)
         taken = self._steps.advance()
         if not taken:
             return
         step = self._steps.step
-        values: dict[str, Any] = {name: _Mean(found) for name, found in self._pending.items()}
+        values: dict[str, Any] = {name: Mean(found) for name, found in self._pending.items()}
         self._pending.clear()
         found = self._sampled.finish(step, norm="grad_norm" not in values)
         self._write(step, values | {name: value for name, value in found.items() if name not in values})
         self._arm(taken)
 
     def _write(self, step: int, scalars: Mapping[str, Any]) -> None:
-        kept = {str(name): _kept(value) for name, value in scalars.items() if value is not None}
+        found = {str(name): kept(value) for name, value in scalars.items() if value is not None}
         for name, rate in learning_rates(self._optimizers).items():
-            kept.setdefault(name, _kept(rate))
-        self._journal.scalars(step, kept)
+            found.setdefault(name, kept(rate))
+        self._journal.scalars(step, found)
 
     def _arm(self, taken: int) -> None:
         """Set the hooks where the coming step, one of the next ``taken``, is a sampled one."""
@@ -206,7 +207,7 @@ class Recorder:
         self._sampled.stop()
         self._steps.remove()
         if self._pending:
-            self._write(self._steps.step, {name: _Mean(found) for name, found in self._pending.items()})
+            self._write(self._steps.step, {name: Mean(found) for name, found in self._pending.items()})
             self._pending.clear()
 
     def _guarded(self, call: Callable[..., None]) -> Callable[..., None]:
@@ -235,46 +236,3 @@ class Recorder:
                 RecorderWarning,
                 stacklevel=4,
             )
-
-
-class _Mean:
-    """The mean of what was logged in one accumulation; tensors on a device are read by the background thread."""
-
-    def __init__(self, values: Iterable[Any]) -> None:
-        self._values = list(values)
-
-    def __float__(self) -> float:
-        return sum(float(value) for value in self._values) / len(self._values)
-
-
-def _kept(value: Any) -> Any:
-    """A number as it is now; of a tensor on a device a copy that is on its way to the host.
-
-    Raises ``TypeError`` for what is no single number.
-    """
-    if not isinstance(value, torch.Tensor):
-        if isinstance(value, (_Mean, _OnItsWay)):
-            return value
-        if getattr(value, "size", 1) != 1:
-            raise TypeError(f"a scalar must be one number, not {type(value).__name__} of {value.size} values")
-        return float(value)
-    if value.numel() != 1:
-        raise TypeError(f"a scalar must be one number, not a tensor of shape {tuple(value.shape)}")
-    value = value.detach()
-    return value.item() if value.device.type == "cpu" else _OnItsWay(value)
-
-
-class _OnItsWay:
-    """A number that is being copied from a device, which nobody waits for but who reads it."""
-
-    def __init__(self, value: Tensor) -> None:
-        self._value = value.to("cpu", non_blocking=True)
-        event = getattr(getattr(torch, value.device.type, None), "Event", None)
-        self._event = None if event is None else event()
-        if self._event is not None:
-            self._event.record()
-
-    def __float__(self) -> float:
-        if self._event is not None:
-            self._event.synchronize()
-        return float(self._value)

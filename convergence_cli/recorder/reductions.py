@@ -14,21 +14,22 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from convergence_cli.recorder.measuring import Label, Measured
+from convergence_cli.recorder.measuring import SAMPLE, Label, Measured
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import Tensor
 
 SMALL = 1 << 14
-SAMPLE = 4096
-# An activation gives about so many values, and no fewer samples than this; more than 2 a unit do not help.
-OUTPUT_VALUES = 1 << 15
+# An activation gives about so many values, and no fewer samples of each unit than this.
+OUTPUT_VALUES = 1 << 14
 OUTPUT_SAMPLES = 32
 # Updates of larger tensors are told from this many values, so that no second copy of a model is needed.
-UPDATE_VALUES = 1 << 20
+UPDATE_VALUES = 1 << 17
 # How many units, and values of each, are compared to find copies.
 WINDOW = (128, 16)
+# Each pass over a large tensor costs time: what the rules need exactly, beside the extremes.
+_SUMMED = {"weight": "sum l2 bits", "gradient": "l2", "update": "l2"}
 _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)
 
 
@@ -68,18 +69,15 @@ def take(label: Label, tensor: Tensor) -> Taken | None:
         return Taken(label, _copied(tensor))
     wide = _wide(tensor)
     windows = _windows(wide) if label.kind == "weight" and tensor.dim() > 1 else None
-    rows = label.unit_axis == 0
-    totals = _totals(wide, rows=rows, magnitude=label.kind != "weight", bits=label.kind == "weight")
+    totals = _totals(wide, _SUMMED[label.kind], rows=label.unit_axis == 0)
     return Taken(label, _sampled(wide, SAMPLE), totals, windows)
 
 
 def take_scaled(label: Label, sample: Tensor, size: int) -> Taken:
     """Of an update that is told from a ``sample`` of its ``size`` values: sums and counts in proportion."""
-    totals = _totals(sample, rows=False, magnitude=True, bits=False)
+    totals = _totals(sample, _SUMMED["update"])
     factor = size / sample.numel()
-    scale = torch.tensor(
-        [factor, math.sqrt(factor), 1, 1, factor, factor, 1, 1], dtype=totals.dtype, device=totals.device
-    )
+    scale = torch.tensor([factor, math.sqrt(factor), 1, 1, factor, 1, 1], dtype=totals.dtype, device=totals.device)
     return Taken(label, _sampled(sample, SAMPLE), totals * scale)
 
 
@@ -91,10 +89,10 @@ def take_output(label: Label, tensor: Tensor) -> Taken | None:
         return Taken(label, _copied(_fewer_rows(tensor)))
     if tensor.numel() <= OUTPUT_VALUES:
         return Taken(label, _copied(tensor))
-    wide = _wide(tensor)
-    totals = _totals(wide, rows=False, magnitude=False, bits=False)
+    # The extremes of all values, which also tell whether one is NaN; the rest from a part.
+    totals = _totals(tensor, "")
     if label.unit_axis is None:
-        return Taken(label, _sampled(wide, SAMPLE), totals)
+        return Taken(label, _wide(_sampled(tensor, SAMPLE)), totals)
     return Taken(label, _some_samples(tensor, label.unit_axis), totals)
 
 
@@ -199,8 +197,13 @@ def _sampled(tensor: Tensor, count: int) -> Tensor:
     return strided(tensor, count).clone(memory_format=torch.contiguous_format)
 
 
-def _totals(tensor: Tensor, *, rows: bool, magnitude: bool, bits: bool) -> Tensor:
-    """``measuring.TOTALS`` of float32 or float64, as (8,)."""
+def _totals(tensor: Tensor, names: str, *, rows: bool = False) -> Tensor:
+    """``measuring.TOTALS`` as (7,): extremes, those in ``names`` (words), and NaN for the others.
+
+    ``rows``: also how many rows along the first axis hold nothing but zeros.
+    """
+    unknown = torch.full((), math.nan, device=tensor.device)
+    dead = unknown
     if rows and tensor.dim() > 1:
         within = tuple(range(1, tensor.dim()))
         low, high = tensor.amin(within), tensor.amax(within)
@@ -208,20 +211,18 @@ def _totals(tensor: Tensor, *, rows: bool, magnitude: bool, bits: bool) -> Tenso
         low, high = low.amin(), high.amax()
     else:
         low, high = torch.aminmax(tensor)
-        dead = torch.zeros((), device=tensor.device)
     line = flat(tensor)
-    zero = torch.zeros((), device=tensor.device)
-    found = [
-        line.sum(),
-        torch.linalg.vector_norm(line),
-        low,
-        high,
-        torch.count_nonzero(line),
-        torch.linalg.vector_norm(line, 1) if magnitude else zero,
-        dead,
-        line.view(torch.int32).sum(dtype=torch.int32) if bits else zero,
-    ]
-    return _stacked(found)
+    return _stacked(
+        [
+            line.sum() if "sum" in names else unknown,
+            torch.linalg.vector_norm(line) if "l2" in names else unknown,
+            low,
+            high,
+            torch.count_nonzero(line) if "nonzero" in names else unknown,
+            dead,
+            line.view(torch.int32).sum(dtype=torch.int32) if "bits" in names else unknown,
+        ]
+    )
 
 
 def _stacked(found: list[Tensor]) -> Tensor:

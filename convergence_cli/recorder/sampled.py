@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from convergence_cli.recorder import classes
 from convergence_cli.recorder.forward import ForwardPass, Hook
+from convergence_cli.recorder.logged import Later
 from convergence_cli.recorder.measuring import Label, Measured, lines_of
 from convergence_cli.recorder.modules import Root, tensor_in, unit_axis_of
 from convergence_cli.recorder.parameters import Parameters
@@ -124,9 +127,10 @@ class Sampled:
         self._taken += self._parameters.rest()
         self._note_unseen()
         found = self._speed(step)
-        if norm and (gradients := [one for one in self._taken if one.label.kind == "gradient"]):
-            found["grad_norm"] = _Norm(gradients)
-        self._deliver(step)
+        total = None
+        if norm and any(one.label.kind == "gradient" for one in self._taken):
+            total = found["grad_norm"] = _Norm()
+        self._deliver(step, total)
         self.stop()
         return found
 
@@ -210,7 +214,7 @@ class Sampled:
             self._taken.append(taken)
             self._raw.keep(label.kind, label.name, value)
 
-    def _deliver(self, step: int) -> None:
+    def _deliver(self, step: int, norm: _Norm | None = None) -> None:
         if (saving := self._raw.job(step)) is not None:
             self._journal.submit(saving)
         taken, jobs = tuple(self._taken), tuple(self._jobs)
@@ -222,6 +226,8 @@ class Sampled:
 
         def lines() -> Any:
             found: list[Measured] = measured()
+            if norm is not None:
+                norm.learn(found)
             yield from lines_of(declared, step, when, found)
             for one in found:
                 if one.label.kind == "input" and one.values.dtype.kind in "iu":
@@ -253,17 +259,25 @@ class Sampled:
         return found | ({"samples_per_second": speed * self._batch} if self._batch else {})
 
 
-class _Norm:
-    """The norm of all gradients together, from what was taken of each."""
+class _Norm(Later):
+    """The norm of all gradients together, told by the background thread once it has them."""
 
-    def __init__(self, gradients: Sequence[Taken]) -> None:
-        self._squares = [
-            (one.totals[1].double() ** 2 if one.totals is not None else one.values.double().square().sum())
-            for one in gradients
+    def __init__(self) -> None:
+        self.value = math.nan
+
+    def learn(self, found: Sequence[Measured]) -> None:
+        """From what was taken of each gradient."""
+        squares = [
+            float(one.totals[1]) ** 2
+            if one.totals is not None
+            else float(np.square(one.values, dtype=np.float64).sum())
+            for one in found
+            if one.label.kind == "gradient"
         ]
+        self.value = math.sqrt(sum(squares)) if squares else math.nan
 
     def __float__(self) -> float:
-        return float(torch.stack([one.cpu() for one in self._squares]).sum().sqrt())
+        return self.value
 
 
 class _Handled(Hook):

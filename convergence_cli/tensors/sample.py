@@ -19,11 +19,11 @@ _SHARE = 16
 _NONE = (float("nan"),) * len(QUANTILES)
 
 
-def stride_of(size: int, shape: Sequence[int]) -> int:
+def stride_of(size: int, shape: Sequence[int], exact_size: int = EXACT_SIZE) -> int:
     """Every how many values one is taken: a stride without a common factor with any dimension favours no column."""
-    if size <= EXACT_SIZE:
+    if size <= exact_size:
         return 1
-    wanted = size // min(max(size // _SHARE, EXACT_SIZE), LARGEST_SAMPLE)
+    wanted = size // min(max(size // _SHARE, exact_size), LARGEST_SAMPLE)
     lengths = [length for length in shape if length > 1]
     for stride in range(wanted, wanted // 2, -1):
         if all(math.gcd(stride, length) == 1 for length in lengths):
@@ -37,16 +37,16 @@ def stride_of(size: int, shape: Sequence[int]) -> int:
 class Sample:
     """Every so-manieth value, counted from the middle of the first stride.
 
-    Up to 65,536 values are all taken. Above, about a sixteenth of them are, but no fewer than 65,536 (up to the
-    rounding of the stride) and no more than about a million. Of m sampled values the rank of a quantile q is off by
-    sqrt(q (1 - q) / m) at one standard deviation where the values lie in no order: 0.002 at the median of the
-    smallest sample, 0.0005 of the largest. Values that rise or fall along the tensor give less.
+    Up to ``exact_size`` (65,536) values are all taken. Above, about a sixteenth of them are, but no fewer than that
+    (up to the rounding of the stride) and no more than about a million. Of m sampled values the rank of a quantile q is
+    off by sqrt(q (1 - q) / m) at one standard deviation where the values lie in no order: 0.002 at the median of
+    65,536, 0.0005 of the largest sample. Values that rise or fall along the tensor give less.
     """
 
     __slots__ = ("_next", "_stride", "_taken")
 
-    def __init__(self, size: int, shape: Sequence[int]) -> None:
-        self._stride = stride_of(size, shape)
+    def __init__(self, size: int, shape: Sequence[int], exact_size: int = EXACT_SIZE) -> None:
+        self._stride = stride_of(size, shape, exact_size)
         self._next = self._stride // 2
         self._taken: list[Block] = []
 

@@ -21,7 +21,14 @@ from convergence_cli.tensors.values import NARROW, as_floats
 __all__ = ["difference", "measure"]
 
 
-def measure(tensor: StoredTensor, kind: str, *, unit_axis: int | None = None, function: str = "") -> dict[str, Any]:
+def measure(
+    tensor: StoredTensor,
+    kind: str,
+    *,
+    unit_axis: int | None = None,
+    function: str = "",
+    exact_size: int = EXACT_SIZE,
+) -> dict[str, Any]:
     """The fields of ``TensorRow`` that the values tell, by name; what they do not tell is absent.
 
     ``kind`` is one of ``KINDS``. ``unit_axis`` is the dimension of the features or channels; those of a weight and its
@@ -29,8 +36,8 @@ def measure(tensor: StoredTensor, kind: str, *, unit_axis: int | None = None, fu
     ``tanh_input`` or ``sigmoid_input`` where the values are what goes into one.
     No values make it raise; ``SourceError`` comes from ``tensor.blocks`` alone.
 
-    Memory is a few megabytes at any size. Up to 65,536 values, and for 16- and 8-bit floats at any size, quantiles
-    are exact; else see ``Sample``.
+    Memory is a few megabytes at any size. Up to ``exact_size`` values, and for 16- and 8-bit floats at any size,
+    quantiles are exact; else see ``Sample``.
     """
     if kind in ("weight", "gradient"):
         unit_axis = unit_axis or 0
@@ -41,18 +48,18 @@ def measure(tensor: StoredTensor, kind: str, *, unit_axis: int | None = None, fu
     layout = layout_of(tensor, unit_axis)
     with np.errstate(all="ignore"):
         units = _Units(tensor, kind, layout, function) if unit_axis is not None and tensor.size else None
-        if tensor.dtype in NARROW and (tensor.size > EXACT_SIZE or NARROW[tensor.dtype] == 8):
+        if tensor.dtype in NARROW and (tensor.size > exact_size or NARROW[tensor.dtype] == 8):
             found = _by_pattern(tensor, layout, units)
         else:
-            found = _by_block(tensor, kind, layout, units)
+            found = _by_block(tensor, kind, layout, units, exact_size)
         if units is not None and found["count"]:
             found |= units.numbers(found)
     return found
 
 
-def _by_block(tensor: StoredTensor, kind: str, layout: Layout, units: _Units | None) -> dict[str, Any]:
+def _by_block(tensor: StoredTensor, kind: str, layout: Layout, units: _Units | None, exact_size: int) -> dict[str, Any]:
     total = Moments(min(tensor.size, CHUNK), absolute=kind in ("gradient", "update"))
-    sample = Sample(tensor.size, tensor.shape)
+    sample = Sample(tensor.size, tensor.shape, exact_size)
     narrow = tensor.dtype in NARROW
     start = 0
     for piece in cut(tensor.blocks(), layout):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lab import activation_faults, data_faults, gradient_faults, initialization_faults, odd_but_healthy, weight_faults
 from lab.catalogue import FAULTS, HEALTHY, Kind
+from lab.recording import record
 from lab.setup import setup_of
 from lab.training import train
 
@@ -47,10 +48,11 @@ def kind_of(name: str) -> Kind:
     return found
 
 
-def run_of(fault: str | None, architecture: str, seed: int, folder: Path) -> Truth:
+def run_of(fault: str | None, architecture: str, seed: int, folder: Path, *, recorded: bool = False) -> Truth:
     """Trains ``architecture`` with ``fault`` into ``folder``, which must not exist.
 
     ``fault`` is a name of ``FAULTS`` or of ``HEALTHY``; None is the healthy twin. The seed also picks the severity.
+    ``recorded``: by our recorder, in place of a log and dumps (``rows`` is empty then).
     """
     if fault is None:
         setup, rules = setup_of(architecture, seed), ()
@@ -59,7 +61,11 @@ def run_of(fault: str | None, architecture: str, seed: int, folder: Path) -> Tru
         if architecture not in kind.architectures:
             raise ValueError(f"{fault} is not made for {architecture}, but for {', '.join(kind.architectures)}")
         setup, rules = kind.make(architecture, seed, seed % kind.levels), kind.rules
-    rows = train(setup, folder)
+    if recorded:
+        record(setup, folder)
+        rows = []
+    else:
+        rows = train(setup, folder)
     return Truth(fault, architecture, seed, folder, setup.layers, rules, tuple(rows))
 
 

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from convergence_cli import Recorder
 from convergence_cli.recorder.lines import histogram, line, number
-from convergence_cli.recorder.measuring import Label, Measured, checksum, lines_of
+from convergence_cli.recorder.measuring import SAMPLE, Label, Measured, checksum, lines_of
 from convergence_cli.recorder.reductions import (
     SMALL,
     UPDATE_VALUES,
@@ -69,13 +69,14 @@ def weight(tensor: Tensor, kind: str = "weight") -> Label:
 def assert_alike(row: dict[str, Any], values: Array, *, exact: bool) -> None:
     expected = naive(values)
     scale = max(abs(expected["min"]), abs(expected["max"]), 1e-300)
-    assert row["mean"] == pytest.approx(expected["mean"], rel=1e-3, abs=2e-6 * scale)
+    middle = 2e-6 * scale if exact else 0.06 * expected["std"] + 2e-6 * scale
+    assert row["mean"] == pytest.approx(expected["mean"], rel=1e-3, abs=middle)
     assert row["std"] == pytest.approx(expected["std"], rel=1e-4 if exact else 2e-3, abs=1e-12 * scale)
     assert row["min"] == pytest.approx(expected["min"], rel=1e-4)
     assert row["max"] == pytest.approx(expected["max"], rel=1e-4)
-    assert row.get("zero", 0) == expected["zero"]
+    assert row.get("zero", 0) == pytest.approx(expected["zero"], abs=0 if exact else 0.02 * values.size)
     if "abs" in row:
-        assert row["abs"] == pytest.approx(expected["abs"], rel=1e-3)
+        assert row["abs"] == pytest.approx(expected["abs"], rel=1e-3 if exact else 0.25)
     if exact:
         assert row["q"] == pytest.approx(expected["q"].tolist(), rel=1e-3, abs=1e-4 * scale)
     else:
@@ -189,7 +190,7 @@ def test_an_update_of_a_large_tensor_is_told_from_a_part() -> None:
     row = lines[-1]
     expected = naive(update.double().numpy())
     assert row["std"] == pytest.approx(expected["std"], rel=5e-3)
-    assert row["abs"] == pytest.approx(expected["abs"], rel=5e-3)
+    assert row["abs"] == pytest.approx(expected["abs"], rel=0.06)
     assert "n" not in row
 
 
@@ -206,10 +207,10 @@ def test_activations_have_all_their_units(shape: tuple[int, ...], axis: int) -> 
     label = Label("activation", "relu", "relu", shape, "float32", 0, "relu", axis)
     row = row_of(label, values, output=True)
     assert row["dead"] == pytest.approx(units // 4 / units, abs=0.02 if shape[0] > 2 else 0.3)
-    assert row["mean"] == pytest.approx(float(values.double().mean()), rel=1e-4)
+    assert row["mean"] == pytest.approx(float(values.double().mean()), rel=0.03)
     assert row["max"] == pytest.approx(float(values.max()), rel=1e-4)
     assert row.get("n", math.prod(shape)) == math.prod(shape)
-    assert row["zero"] == int((values == 0).sum())
+    assert row["zero"] == pytest.approx(int((values == 0).sum()), rel=0.03)
 
 
 def test_saturated_units() -> None:
@@ -290,7 +291,8 @@ def test_rows_of_a_training_are_those_of_its_raw_tensors(tmp_path: Path) -> None
         titles = record.titles(step)
         assert set(titles) == set(raw)
         for title in titles:
-            assert_alike(record.rows[title, step], raw[title].double().numpy(), exact=raw[title].numel() <= SMALL)
+            exact = raw[title].numel() <= (SAMPLE if title.startswith(("activation", "input", "output")) else SMALL)
+            assert_alike(record.rows[title, step], raw[title].double().numpy(), exact=exact)
         # The update is what the weights differ by.
     before, after = (load_file(tmp_path / "raw" / f"step_{step:06d}.safetensors") for step in (0, 1))
     assert torch.equal(before["weight/fc1.weight"], after["weight/fc1.weight"])

@@ -1,0 +1,59 @@
+"""Numbers on their way to the record: taken as they are now, and waited for by the background thread alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Later:
+    """A number that the background thread asks for, by ``float``."""
+
+    def __float__(self) -> float:
+        raise NotImplementedError
+
+
+class Mean(Later):
+    """The mean of what was logged in one accumulation."""
+
+    def __init__(self, values: Iterable[Any]) -> None:
+        self._values = list(values)
+
+    def __float__(self) -> float:
+        return sum(float(value) for value in self._values) / len(self._values)
+
+
+class OnItsWay(Later):
+    """The number in a tensor on a device, as it is now."""
+
+    def __init__(self, value: Tensor) -> None:
+        # Into pinned memory, so that nobody waits.
+        self._value = value.to("cpu", non_blocking=True)
+        event = getattr(getattr(torch, value.device.type, None), "Event", None)
+        self._event = None if event is None else event()
+        if self._event is not None:
+            self._event.record()
+
+    def __float__(self) -> float:
+        if self._event is not None:
+            self._event.synchronize()
+        return float(self._value)
+
+
+def kept(value: Any) -> Any:
+    """``value`` as it is now: a number, or a ``Later``. Raises ``TypeError`` for what is no single number."""
+    if isinstance(value, Later):
+        return value
+    if not isinstance(value, torch.Tensor):
+        if getattr(value, "size", 1) != 1:
+            raise TypeError(f"a scalar must be one number, not {type(value).__name__} of {value.size} values")
+        return float(value)
+    if value.numel() != 1:
+        raise TypeError(f"a scalar must be one number, not a tensor of shape {tuple(value.shape)}")
+    value = value.detach()
+    return value.item() if value.device.type == "cpu" else OnItsWay(value)

@@ -18,6 +18,7 @@ from typing import Any
 
 from convergence_cli import __version__
 from convergence_cli.recorder.lines import FORMAT_VERSION, line, number
+from convergence_cli.recorder.measuring import Known, lines_of_arrays
 
 Job = Callable[[], Iterable[bytes]]
 
@@ -84,8 +85,8 @@ class Journal:
         head |= {
             name: count for name, count in (("parameters", parameters), ("trainable", trainable)) if count is not None
         }
-        # The titles that were declared, with their sizes: for the thread alone.
-        self.declared: dict[str, int] = {}
+        # For the thread alone.
+        self.known = Known()
         self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
         if self._file >= 0:
             self._thread.start()
@@ -136,10 +137,8 @@ class Journal:
 
         The arrays are measured by the thread: the caller leaves them alone from now on.
         """
-        from convergence_cli.recorder.measuring import lines_of_arrays
-
         when = self.seconds()
-        self.submit(lambda: lines_of_arrays(self.declared, step, when, found))
+        self.submit(lambda: lines_of_arrays(self.known, step, when, found))
 
     def note(self, text: str) -> None:
         """A sentence on what could not be recorded."""

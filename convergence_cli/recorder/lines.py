@@ -78,6 +78,9 @@ def row(
         value = fields.get(name)
         if value is not None and math.isfinite(value):
             found[short] = _rounded(value, ROUNDED) if name != "samples" else int(value)
+    if "change" in fields:
+        found["change"], found["since"] = _rounded(fields["change"], ROUNDED), fields["change_from"]
+        found["changed"] = _rounded(fields["changed"], ROUNDED)
     if bits is not None:
         found["bits"] = f"{bits & 0xFFFFFFFF:x}"
     return line(found)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -74,29 +74,36 @@ class Measured:
     units: int = 0
 
 
-def lines_of(
-    declared: MutableMapping[str, int], step: float, when: float, found: Sequence[Measured]
-) -> Iterator[bytes]:
-    """The lines of one sampled step, ``when`` seconds after the beginning. ``declared`` takes what is new."""
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a session has written so far: the sizes of declared tensors, and of weights the step and values then."""
+
+    sizes: dict[str, int] = field(default_factory=dict)
+    before: dict[str, tuple[float, Array]] = field(default_factory=dict)
+
+
+def lines_of(known: Known, step: float, when: float, found: Sequence[Measured]) -> Iterator[bytes]:
+    """The lines of one sampled step, ``when`` seconds after the beginning. ``known`` takes what is new."""
     yield line({"sampled": step, "time": when})
     with np.errstate(all="ignore"):
         for one in found:
             label = one.label
-            if label.title not in declared:
-                declared[label.title] = label.size
+            if label.title not in known.sizes:
+                known.sizes[label.title] = label.size
                 yield _declaration(one)
             fields = _fields(one)
             hist = histogram(one.values, fields.get("min", math.nan), fields.get("max", math.nan))
             bits = None
             if label.kind == "weight":
                 bits = int(one.totals[6]) if one.totals is not None else checksum(one.values)
-            yield row(label.title, step, fields, size=declared[label.title], hist=hist, bits=bits)
+                fields |= _change(known, step, one)
+            yield row(label.title, step, fields, size=known.sizes[label.title], hist=hist, bits=bits)
             # Else a training whose thread waits for the interpreter would wait for several rows each time.
             time.sleep(0)
 
 
 def lines_of_arrays(
-    declared: MutableMapping[str, int],
+    known: Known,
     step: float,
     when: float,
     found: Sequence[tuple[str, str, Any, Mapping[str, Any]]],
@@ -122,7 +129,23 @@ def lines_of_arrays(
             axis,
         )
         measured.append(Measured(label, values))
-    return lines_of(declared, step, when, measured)
+    return lines_of(known, step, when, measured)
+
+
+def _change(known: Known, step: float, one: Measured) -> dict[str, Any]:
+    """How far a weight is from where it was when it was last recorded; of a large one by its sample."""
+    before = known.before.get(one.label.title)
+    known.before[one.label.title] = (step, one.values)
+    if before is None or before[1].shape != one.values.shape or before[0] >= step or not one.values.size:
+        return {}
+    apart = one.values.astype(np.float64) - before[1]
+    finite = apart[np.isfinite(apart)]
+    if not finite.size:
+        return {}
+    largest = float(np.abs(finite).max()) or 1.0
+    scaled = finite.reshape(-1) / largest
+    norm = math.sqrt(float(scaled @ scaled) * one.label.size / one.values.size) * largest
+    return {"change": norm, "change_from": before[0], "changed": float(np.count_nonzero(apart)) / apart.size}
 
 
 def checksum(values: Array) -> int:

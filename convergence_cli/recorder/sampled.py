@@ -222,13 +222,13 @@ class Sampled:
             return
         when = self._journal.seconds()
         measured = fetch(taken)
-        declared = self._journal.declared
+        known = self._journal.known
 
         def lines() -> Any:
             found: list[Measured] = measured()
             if norm is not None:
                 norm.learn(found)
-            yield from lines_of(declared, step, when, found)
+            yield from lines_of(known, step, when, found)
             for one in found:
                 if one.label.kind == "input" and one.values.dtype.kind in "iu":
                     yield from lines_of_tokens(step, one.label, one.values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from torch.nn import functional
 
 from convergence_cli import Recorder
 from convergence_cli.recorder.lines import histogram, line, number
-from convergence_cli.recorder.measuring import SAMPLE, Label, Measured, checksum, lines_of
+from convergence_cli.recorder.measuring import SAMPLE, Known, Label, Measured, checksum, lines_of
 from convergence_cli.recorder.reductions import (
     SMALL,
     UPDATE_VALUES,
@@ -52,11 +53,9 @@ def naive(values: Array) -> dict[str, Any]:
 
 def row_of(label: Label, tensor: Tensor, *, output: bool = False) -> dict[str, Any]:
     """The row that is written of ``tensor``."""
-    import json
-
     found = take_output(label, tensor) if output else take(label, tensor)
     assert found is not None
-    lines = [json.loads(text) for text in lines_of({}, 1, 0.0, fetch([found])())]
+    lines = [json.loads(text) for text in lines_of(Known(), 1, 0.0, fetch([found])())]
     return next(one for one in lines if "tensor" in one)
 
 
@@ -184,9 +183,9 @@ def test_an_update_of_a_large_tensor_is_told_from_a_part() -> None:
     label = weight(update, "update")
     part = strided(update, UPDATE_VALUES)
     assert UPDATE_VALUES / 2 < part.numel() <= update.numel()
-    import json
-
-    lines = [json.loads(text) for text in lines_of({}, 1, 0.0, fetch([take_scaled(label, part, update.numel())])())]
+    lines = [
+        json.loads(text) for text in lines_of(Known(), 1, 0.0, fetch([take_scaled(label, part, update.numel())])())
+    ]
     row = lines[-1]
     expected = naive(update.double().numpy())
     assert row["std"] == pytest.approx(expected["std"], rel=5e-3)
@@ -319,6 +318,26 @@ def test_raw_tensors_are_chosen_by_name_layer_and_kind(tmp_path: Path) -> None:
 def test_arrays_are_measured_as_tensors_are() -> None:
     values = np.random.default_rng(0).normal(size=(20, 30)).astype(np.float32)
     label = Label("gradient", "dense/kernel", "dense", (20, 30), "float32", 0, "", 1)
-    lines = list(lines_of({}, 3, 0.5, [Measured(label, values)]))
+    lines = list(lines_of(Known(), 3, 0.5, [Measured(label, values)]))
     assert lines[0] == b'{"sampled":3,"time":0.5}\n'
     assert b'"units":30' in lines[1]
+
+
+@pytest.mark.parametrize("shape", [(40, 30), (300, 200)])
+def test_the_change_of_a_weight_since_its_last_row(shape: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    known, values = Known(), torch.randn(shape)
+    rows = []
+    for step in (0, 10, 20):
+        found = take(weight(values), values)
+        assert found is not None
+        rows.append(json.loads(list(lines_of(known, step, 0.0, fetch([found])()))[-1]))
+        if not step:
+            change = torch.randn(shape) * 1e-3
+            values = values + change
+    assert "change" not in rows[0]
+    assert rows[1]["since"] == 0
+    assert rows[1]["change"] == pytest.approx(float(change.norm()), rel=0.05)
+    assert rows[1]["changed"] == pytest.approx(1)
+    assert (rows[2]["change"], rows[2]["changed"], rows[2]["since"]) == (0, 0, 10)
+    assert rows[2]["bits"] == rows[1]["bits"]

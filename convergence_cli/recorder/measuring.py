@@ -168,6 +168,8 @@ def _declaration(one: Measured) -> bytes:
 
 
 def _fields(one: Measured) -> dict[str, Any]:
+    if one.totals is None and one.label.kind == "update" and one.values.size < one.label.size:
+        return _in_proportion(one)
     if one.totals is None and one.values.ndim < 2 and one.label.kind in ("weight", "gradient", "update"):
         return _of_vector(one.values)
     # Of what passes through the model a sample is enough for quantiles: sorting is what costs most.
@@ -221,6 +223,15 @@ def _of_vector(values: Array) -> dict[str, Any]:
         if found["min"] == found["max"]:
             found |= {"mean": found["min"], "std": 0.0}
     return found
+
+
+def _in_proportion(one: Measured) -> dict[str, Any]:
+    """An update of which nothing but a sample is known."""
+    found = _of_vector(one.values)
+    factor = one.label.size / one.values.size
+    return found | {
+        name: round(found[name] * factor) for name in ("count", "zero", "nan", "inf", "negative_inf") if name in found
+    }
 
 
 def _of_sample(values: Array) -> dict[str, Any]:

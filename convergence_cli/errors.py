@@ -13,9 +13,10 @@ Anything else that escapes is a bug in ctroubleshoot: exit 3.
 
 from __future__ import annotations
 
+# Not from typing: that import alone would double the time of --version.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from convergence_cli.model import Finding, RunReport
+    from typing import Any
 
 EXIT_OK = 0
 EXIT_FINDINGS = 1
@@ -60,11 +61,14 @@ class UsageError(CtroubleshootError):
 
 
 class TrainingStopped(CtroubleshootError):  # noqa: N818
-    """The training has failed and was asked to be stopped then. ``report`` says all, ``finding`` what decided."""
+    """A training has failed and was to be stopped then.
+
+    ``report`` (a ``RunReport``) says all, ``finding`` what decided, at ``step``.
+    """
 
     exit_code = EXIT_FINDINGS
 
-    def __init__(self, report: RunReport, finding: Finding, step: int) -> None:
+    def __init__(self, report: Any, finding: Any, step: int) -> None:
         super().__init__(
             f"Stopped after step {step}: {finding.rule} {finding.name}: {finding.message}",
             f"See report.remedies of this exception, or run: ctroubleshoot analyze {report.path}",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from convergence_cli.readers._guard import ReadOptions, Source
 
 READERS = (
+    "recorder",
     "smdebug",
     "tensorboard",
     "wandb",

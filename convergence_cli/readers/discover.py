@@ -15,6 +15,7 @@ from convergence_cli.model import TensorLine
 from convergence_cli.printable import counted, printable
 from convergence_cli.readers import best_reader, reader
 from convergence_cli.readers._guard import Source
+from convergence_cli.readers._record_lines import begins_record, rank_of
 from convergence_cli.readers._smdebug_trial import TRIAL_FOLDERS, is_trial
 from convergence_cli.streams import STANDARD_INPUT
 
@@ -192,6 +193,8 @@ def _name(root: Path, path: Path) -> str:
 def _group_reader(member: Path) -> str:
     if "tfevents" in member.name:
         return "tensorboard"
+    if rank_of(member.name) is not None:
+        return "recorder"
     return "dvclive" if member.name.endswith(".tsv") else "mlflow"
 
 
@@ -237,6 +240,7 @@ def _grouped(root: Path, files: list[Path]) -> list[tuple[Path, tuple[Path, ...]
     events: dict[Path, list[Path]] = {}
     stores: dict[Path, list[Path]] = {}
     checkpoints: dict[Path, tuple[int, Path]] = {}
+    records: dict[Path, list[Path]] = {}
     rest: list[Path] = []
     for path in files:
         if "tfevents" in path.name:
@@ -256,12 +260,29 @@ def _grouped(root: Path, files: list[Path]) -> list[tuple[Path, tuple[Path, ...]
             rank = int(match.group(1)) if match else sys.maxsize
             if home not in checkpoints or rank > checkpoints[home][0]:
                 checkpoints[home] = (rank, path)
+        elif _is_record(path):
+            records.setdefault(path.parent, []).append(path)
         elif not _NEVER.search(path.name):
             rest.append(path)
     groups = [(folder, tuple(members)) for folder, members in (*events.items(), *stores.items())]
+    groups += [(folder, tuple(sorted(found, key=_rank))) for folder, found in records.items()]
     groups += [(path.parent, (path,)) for _, path in checkpoints.values()]
     groups += [(path.parent, (path,)) for path in rest]
     return sorted(groups, key=lambda group: str(group[1][0]))
+
+
+def _is_record(path: Path) -> bool:
+    """Whether it is the recorder's file of one worker; others may call theirs ``record.jsonl``, too."""
+    if rank_of(path.name) is None:
+        return False
+    try:
+        return begins_record(Source(path, str(path), follow_links=False).head)
+    except SourceError:
+        return False
+
+
+def _rank(path: Path) -> int:
+    return rank_of(path.name) or 0
 
 
 def _is_part(folder: Path) -> bool:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from convergence_cli.tensors.find import DumpSet
 
 FORMAT = "tensors"
+RECORDER, RAW_FOLDER = "recorder", "raw"
 DUMP_SUFFIXES = (".npz", ".npy", ".safetensors", ".pt", ".pth", ".bin")
 
 
@@ -33,10 +34,14 @@ class Unattached:
 
         Dumps go to a log in their folder, below or above it; of several, to the first with a loss, and to the last
         in any case. Those of workers with a folder each go to a log of their run before one beside those folders.
+        A record has statistics of its own: it takes none, and what the recorder saved beside it is read by name only.
         """
         from convergence_cli.tensors.read import read_dumps
 
+        self.sets = [one for one in self.sets if not any(_is_raw(one, other) for other in (candidate, *later))]
         found = own_tensors(candidate, run.config)
+        if found is not None and candidate.reader.FORMAT == RECORDER:
+            return _with(run, found)
         has_loss = run.curve("train_loss") is not None or run.curve("val_loss") is not None
         taken = []
         for one in self.sets:
@@ -51,11 +56,7 @@ class Unattached:
                 found = read_dumps(one.dumps, run.config).noting(*one.notes)
             except SourceError as error:
                 run = run.noting(error.message)
-        if found is None:
-            return run
-        # What is wrong with a file of both series and tensors is met twice.
-        fresh = [note for note in found.notes if note not in run.notes]
-        return replace(run.noting(*fresh), tensors=found)
+        return run if found is None else _with(run, found)
 
     def runs(self, root: str) -> Iterator[Run | SourceError]:
         """The dumps that no log stands beside, each as a run of its own."""
@@ -96,16 +97,31 @@ def unattached(path: str) -> Unattached:
 
 
 def own_tensors(candidate: Candidate, config: Mapping[str, Any]) -> TensorStats | None:
-    """The tensors in the files of the log itself: a SageMaker Debugger trial, histograms in event files."""
+    """The tensors in the files of the log itself: a trial, a record, histograms in event files."""
     if candidate.reader.FORMAT == "smdebug":
         from convergence_cli.tensors.smdebug import read_trial
 
         return read_trial(candidate.folder, config)
+    if candidate.reader.FORMAT == RECORDER:
+        from convergence_cli.tensors.recorder import read_record
+
+        return read_record(candidate.sources, config)
     if any(source.histograms for source in candidate.sources):
         from convergence_cli.tensors.histograms import read_histograms
 
         return read_histograms(candidate.sources)
     return None
+
+
+def _with(run: Run, found: TensorStats) -> Run:
+    # What is wrong with a file of both series and tensors is met twice.
+    fresh = [note for note in found.notes if note not in run.notes]
+    return replace(run.noting(*fresh), tensors=found)
+
+
+def _is_raw(dumps: DumpSet, candidate: Candidate) -> bool:
+    """Whether ``dumps`` are the tensors that the recorder saved as they are, beside its record."""
+    return candidate.reader.FORMAT == RECORDER and dumps.folder == candidate.folder / RAW_FOLDER
 
 
 def _nearness(dumps: DumpSet, log: Path) -> int:

@@ -131,9 +131,11 @@ def _share(evidence: Evidence, column: str, functions: tuple[str, ...], reason: 
 
 
 def _ratios(weight: Series) -> FloatArray:
-    """(t,): NaN at the first dump."""
+    """(t,): NaN at the first dump, and where no step lies between a dump and that before."""
     before = np.concatenate([[np.nan], weight.number("l2")[:-1]])
-    ratios: FloatArray = weight.number("change") / (before + EPSILON)
+    ratios: FloatArray = np.where(
+        weight.number("change_steps") == 0, np.nan, weight.number("change") / (before + EPSILON)
+    )
     return ratios
 
 

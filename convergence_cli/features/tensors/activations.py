@@ -96,7 +96,7 @@ class Activations:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BoundedActivations:
-    """The hidden layers whose function is a sigmoid or tanh; ``from_start``: the first dump is of the first steps."""
+    """The hidden layers whose function is a sigmoid or tanh; ``from_start``: from the first steps on."""
 
     layers: tuple[Activation, ...]
     from_start: bool
@@ -136,7 +136,7 @@ def bounded_activations_of(stats: TensorStats, evidence: Evidence) -> BoundedAct
     bounded = [one for one in hidden if one.form in ("tanh", "sigmoid")]
     if not bounded:
         return Missing("needs a hidden sigmoid or tanh in a tensor dump: no dumped activation is known to be one")
-    return BoundedActivations(tuple(bounded), starts_early(stats))
+    return BoundedActivations(tuple(bounded), starts_early(stats, first_step_of(activations)))
 
 
 def activation_scales_of(stats: TensorStats, evidence: Evidence) -> ActivationScales | Missing:
@@ -153,10 +153,14 @@ def activation_scales_of(stats: TensorStats, evidence: Evidence) -> ActivationSc
     return ActivationScales(tuple(_one_a_block(long)))
 
 
-def starts_early(stats: TensorStats) -> bool:
-    """Whether the first dump is of the first steps."""
-    steps = stats.steps
-    return bool(steps[0] <= max(FIRST_STEPS, FIRST_SHARE * steps[-1]))
+def first_step_of(activations: Activations) -> float:
+    """The first step with activations: weights may have been dumped before any forward pass."""
+    return min(float(one.series.step[0]) for one in activations.layers)
+
+
+def starts_early(stats: TensorStats, first: float) -> bool:
+    """Whether the dump of step ``first`` is of the first steps."""
+    return first <= max(FIRST_STEPS, FIRST_SHARE * float(stats.steps[-1]))
 
 
 def rms_of(series: Series) -> FloatArray:

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convergence_cli.features.tensors.activations import HIDDEN_NEEDED, NEEDED, Activations, starts_early
+from convergence_cli.features.tensors.activations import (
+    HIDDEN_NEEDED,
+    NEEDED,
+    Activations,
+    first_step_of,
+    starts_early,
+)
 from convergence_cli.features.tensors.forms import pattern_of
 from convergence_cli.features.tensors.series import Series, series_of
 from convergence_cli.model import Missing
@@ -54,8 +60,8 @@ def first_activations_of(stats: TensorStats, evidence: Evidence) -> FirstActivat
     activations = evidence.activations
     if not isinstance(activations, Activations):
         return Missing(NEEDED)
-    first = float(stats.steps[0])
-    if not starts_early(stats):
+    first = first_step_of(activations)
+    if not starts_early(stats, first):
         return Missing(f"needs activations of the first steps; the first dump is of step {first:g}")
     hidden = [one for one in activations.layers if not one.final]
     if not hidden:

@@ -9,7 +9,7 @@ import numpy as np
 
 from convergence_cli.features.robust import median
 from convergence_cli.features.tensors.series import Series, series_of
-from convergence_cli.features.tensors.weights import unchanged
+from convergence_cli.features.tensors.weights import apart, is_still, unchanged
 from convergence_cli.tensor_stats import KINDS
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Tensors:
 def tensors_of(stats: TensorStats, evidence: Evidence) -> Tensors:
     """The facts of every tensor of the dump."""
     series = tuple(one for kind in KINDS for one in series_of(stats, kind))
-    still = {one.name for one in series if one.kind == "weight" and len(one.step) > 1 and unchanged(one).all()}
+    still = {one.name for one in series if one.kind == "weight" and is_still(one)}
     begun = sorted(
         (found for item in series if (found := _nonfinite(item)) is not None),
         key=lambda one: (one.first_step, _ORDER.index(one.series.kind)),
@@ -174,7 +174,7 @@ def _unchanged(series: Series, others: tuple[Series, ...]) -> Lasting | None:
         return None
     if series.kind == "weight" and not series.is_matrix:
         return None
-    same = unchanged(series)
+    same = unchanged(series) & apart(series)
     if series.kind != "weight":
         spread = series.number("std")[1:] > 0
         inputs = [unchanged(one) for one in others if one.kind == "input" and len(one.step) == len(series.step)]

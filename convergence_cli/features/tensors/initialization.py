@@ -9,6 +9,7 @@ import numpy as np
 
 from convergence_cli.features.tensors.fans import channels_of, fans_of, gain_of
 from convergence_cli.features.tensors.series import Series, matrices_of, series_of
+from convergence_cli.features.tensors.weights import apart
 from convergence_cli.model import Missing
 
 if TYPE_CHECKING:
@@ -50,16 +51,20 @@ class Born:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Initialization:
-    """The weights that mix features, embeddings left out. ``dumps``: how many dumps follow the first."""
+    """The weights that mix features, embeddings left out. ``dumps``: how many dumps with a step between follow."""
 
     layers: tuple[Born, ...]
     dumps: int
 
 
-def is_start(stats: TensorStats) -> bool:
-    """Whether the first dump is one of the first steps."""
-    steps = stats.steps
-    return bool(len(steps)) and float(steps[0]) <= max(FIRST_STEPS, FIRST_SHARE * float(steps[-1]))
+def is_start(stats: TensorStats, weights: list[Series]) -> bool:
+    """Whether the first dump of ``weights`` is one of the first steps."""
+    return first_step_of(weights) <= max(FIRST_STEPS, FIRST_SHARE * float(stats.steps[-1]))
+
+
+def first_step_of(weights: list[Series]) -> float:
+    """The first step at which any of ``weights`` was dumped."""
+    return min(float(one.step[0]) for one in weights)
 
 
 def initialization_of(stats: TensorStats, evidence: Evidence) -> Initialization | Missing:
@@ -67,11 +72,11 @@ def initialization_of(stats: TensorStats, evidence: Evidence) -> Initialization 
     found = [one for one in matrices_of(series_of(stats, "weight")) if not one.is_embedding]
     if not found:
         return Missing("needs weights of the first steps in a tensor dump")
-    if not is_start(stats):
-        return Missing(f"needs weights of the first steps: the first dump is of step {float(stats.steps[0]):g}")
-    first = float(stats.steps[0])
+    first = first_step_of(found)
+    if not is_start(stats, found):
+        return Missing(f"needs weights of the first steps: the first dump is of step {first:g}")
     layers = [_born(one, found) for one in found if float(one.step[0]) == first]
-    return Initialization(tuple(layers), len(stats.steps) - 1)
+    return Initialization(tuple(layers), max(int(np.count_nonzero(apart(one))) for one in found))
 
 
 def _born(series: Series, found: list[Series]) -> Born:

@@ -83,7 +83,9 @@ def updates_of(stats: TensorStats, evidence: Evidence) -> Updates | Missing:
     known = configured if isinstance(configured, (int, float)) else None
     if rate is not None:
         known = rate.at(float(steps[len(steps) // 2]))
-    return Updates(tuple(layers), float(steps[-1] - steps[0]), None if known is None else float(known), is_start(stats))
+    return Updates(
+        tuple(layers), float(steps[-1] - steps[0]), None if known is None else float(known), is_start(stats, weights)
+    )
 
 
 def _layer(weight: Series, update: Series | None, gradient: Series | None, evidence: Evidence) -> LayerUpdate | None:
@@ -92,7 +94,7 @@ def _layer(weight: Series, update: Series | None, gradient: Series | None, evide
     with np.errstate(all="ignore"):
         before = np.concatenate([[np.nan], norm[:-1]])
         way = np.where(before > 0, change / before, np.nan)
-        between_dumps = way / np.maximum(between, 1)
+        between_dumps = np.where(between == 0, np.nan, way / np.maximum(between, 1))
     candidates: list[tuple[Source, FloatArray, FloatArray]] = [("weights", between_dumps, weight.step)]
     if update is not None:
         candidates.insert(0, ("updates", _over(update, weight, np.ones(len(update.step))), update.step))

@@ -54,7 +54,7 @@ class Still:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Weights:
-    """``comparisons``: how many pairs of dumps the judgement of ``still`` rests on.
+    """``comparisons``: how many pairs of dumps, with a step between them, the judgement of ``still`` rests on.
 
     ``gradients_dumped``: whether any gradient is, so that the absence of one tells something. ``last`` is the
     name of the last matrix in the dump.
@@ -74,7 +74,7 @@ def weights_of(stats: TensorStats, evidence: Evidence) -> Weights | Missing:
     if not found:
         return Missing("needs weights in a tensor dump")
     gradients = {one.name: one for one in series_of(stats, "gradient")}
-    compared = [one for one in found if len(one.step) >= 2]
+    compared = [one for one in found if apart(one).any()]
     reached = [one.name for one in found if one.is_matrix and _largest(gradients.get(one.name)) > 0][:1]
     top = max((_rms(gradients.get(one.name)) for one in found if one.is_matrix), default=0.0)
     order = {one.name: place for place, one in enumerate(found)}
@@ -88,16 +88,31 @@ def weights_of(stats: TensorStats, evidence: Evidence) -> Weights | Missing:
             until=float(one.step[-1]),
         )
         for one in compared
-        if unchanged(one).all()
+        if is_still(one)
     ]
     return Weights(
         series=found,
         growth=tuple(one for series in found if (one := _growth(series)) is not None),
         still=tuple(still),
-        comparisons=max((len(one.step) - 1 for one in found), default=0),
+        comparisons=max(int(np.count_nonzero(apart(one))) for one in found),
         gradients_dumped=bool(gradients),
         last=next((one.name for one in reversed(found) if one.is_matrix), ""),
     )
+
+
+def is_still(series: Series) -> bool:
+    """Whether the tensor is the same at every dump; False below two dumps with a step between them."""
+    between = apart(series)
+    return bool(between.any() and unchanged(series)[between].all())
+
+
+def apart(series: Series) -> npt.NDArray[np.bool_]:
+    """(t - 1,): whether a training step lies between a dump and that before.
+
+    None does between the weights before training and those of the first step, where they are dumped before it.
+    """
+    found: npt.NDArray[np.bool_] = series.number("change_steps")[1:] != 0
+    return found
 
 
 def unchanged(series: Series) -> npt.NDArray[np.bool_]:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     Pair = tuple[Named, Tensor]
 
+# A frozen model of this size is looked at in a moment; of a larger one its weights before training must do.
+MOST_FROZEN = 1 << 26
+
 
 class Parameters:
     """The named parameters of the models; ``keep`` is called with each tensor that raw copies may be wanted of."""
@@ -86,8 +89,11 @@ class Parameters:
         return taken
 
     def rest(self) -> list[Taken]:
-        """Trainable parameters that are in no optimizer: forgotten, most likely."""
+        """Parameters that are in no optimizer: forgotten, or frozen, of which only so many are looked at again."""
         left = self._new(one for one in self._all if id(one.parameter) not in self._optimized)
+        still = [one for one in self._all if one.is_ready and not one.parameter.requires_grad]
+        if sum(one.parameter.numel() for one in still) <= MOST_FROZEN:
+            left += [one for one in still if id(one.parameter) not in self._seen]
         return self._take("weight", self._weights(left)) + self._take("gradient", self._gradients(left, None))
 
     def _take(self, kind: str, pairs: Sequence[Pair]) -> list[Taken]:

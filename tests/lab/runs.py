@@ -63,9 +63,10 @@ def run_of(fault: str | None, architecture: str, seed: int, folder: Path, *, rec
         setup, rules = kind.make(architecture, seed, seed % kind.levels), kind.rules
     if recorded:
         record(setup, folder)
-        rows = []
-    else:
-        rows = train(setup, folder)
+        # Nobody has told the recorder what the output is called.
+        layers = (*setup.layers, "output") if "logits" in setup.layers else setup.layers
+        return Truth(fault, architecture, seed, folder, layers, rules, ())
+    rows = train(setup, folder)
     return Truth(fault, architecture, seed, folder, setup.layers, rules, tuple(rows))
 
 

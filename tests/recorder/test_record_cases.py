@@ -8,6 +8,8 @@ import pytest
 from recorder.reading import Record, recorded
 from recorder.trainings import CASES, STEPS
 
+from convergence_cli.recorder import parameters
+
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Lazy modules are a new feature:UserWarning"),
     pytest.mark.filterwarnings("ignore:.*use_reentrant.*"),
@@ -59,8 +61,13 @@ def test_weights_before_training_are_step_0(tmp_path: Path) -> None:
     assert record.rows["weight/0.weight", 1]["bits"] != record.rows["weight/0.weight", 5]["bits"]
 
 
-def test_frozen_weights_are_recorded_once(tmp_path: Path) -> None:
-    record = recorded("frozen", tmp_path)
+def test_frozen_weights_are_recorded_as_long_as_they_are_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = recorded("frozen", tmp_path / "few")
+    assert record.rows["weight/0.weight", 0]["bits"] == record.rows["weight/0.weight", 10]["bits"]
+    assert record.rows["weight/0.weight", 10]["change"] == 0
+    assert ("gradient/0.weight", 5) not in record.rows
+    monkeypatch.setattr(parameters, "MOST_FROZEN", 100)
+    record = recorded("frozen", tmp_path / "many")
     assert ("weight/0.weight", 0) in record.rows
     assert ("weight/0.weight", 5) not in record.rows
     assert ("weight/3.weight", 5) in record.rows

@@ -2,15 +2,28 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+INTEGRATIONS := .venv-integrations/.installed
 CORPUS ?= ../shared/corpus
 
-.PHONY: demo test lint coverage dev bench-corpus bench-startup bench-read bench-tensors bench-stats bench-smdebug fixtures clean
+.PHONY: demo test test-integrations lint coverage dev fixtures clean
+.PHONY: bench-corpus bench-startup bench-read bench-tensors bench-stats bench-smdebug bench-recorder
 
 demo: $(STAMP)
 	@$(BIN)/ctroubleshoot demo
 
 test: $(STAMP) lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# The callbacks of the recorder with the real frameworks, in an environment of their own (about five minutes to install).
+test-integrations: $(INTEGRATIONS)
+	.venv-integrations/bin/python -m pytest tests/integrations
+
+$(INTEGRATIONS): tests/integrations/requirements.txt pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-integrations
+	.venv-integrations/bin/python -m pip install --quiet --upgrade "pip>=26"
+	.venv-integrations/bin/python -m pip install --quiet -c constraints.txt torch==2.13.0
+	.venv-integrations/bin/python -m pip install --quiet -c constraints.txt -r tests/integrations/requirements.txt -e ".[dev]"
+	@touch $(INTEGRATIONS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -35,6 +48,10 @@ bench-stats: $(STAMP)
 bench-smdebug: $(STAMP)
 	@$(BIN)/python benchmarks/smdebug_peer.py
 
+bench-recorder: $(STAMP)
+	@$(BIN)/python benchmarks/recorder.py --peers
+	@$(BIN)/python benchmarks/recorder_kill.py
+
 bench-tensors: $(STAMP)
 	@$(BIN)/python benchmarks/tensors.py
 
@@ -55,9 +72,9 @@ $(STAMP): pyproject.toml constraints.txt
 fixtures:
 	$(PYTHON) -m venv .venv-fixtures
 	.venv-fixtures/bin/python -m pip install --quiet torch==2.13.0
-	.venv-fixtures/bin/python -m pip install --quiet -r fixtures/requirements.txt
-	set -e; for what in keras lightning huggingface tensorboard text trees trackers tensors demo; do \
+	.venv-fixtures/bin/python -m pip install --quiet -r fixtures/requirements.txt -e .
+	set -e; for what in keras lightning huggingface tensorboard text trees trackers tensors recorder demo; do \
 		.venv-fixtures/bin/python fixtures/make_$$what.py; done
 
 clean:
-	rm -rf $(VENV) .venv-fixtures build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
+	rm -rf $(VENV) .venv-fixtures .venv-integrations build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

@@ -30,10 +30,12 @@ from tests.cli.process import clean_environment
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 AUTOMATION = (ROOT / "docs" / "automation.md").read_text(encoding="utf-8")
+TENSORS = (ROOT / "docs" / "tensors.md").read_text(encoding="utf-8")
+RECORDER = (ROOT / "docs" / "recorder.md").read_text(encoding="utf-8")
 sys.path.insert(0, str(ROOT / "docs"))
 generate: Any = import_module("generate")
 # The mark of the code that goes into a training.
-DUMPS = "def dump("
+DUMPS, RECORDS = "def dump(", "with Recorder("
 COMMANDS = ("analyze", "classify", "inspect", "ingest", "report", "rules", "explain", "demo")
 
 
@@ -67,7 +69,7 @@ def test_sessions_are_what_the_program_writes(command: str, shown: list[str]) ->
     assert re.fullmatch(pattern, written), f"run docs/generate.py; {command} now writes:\n{written}"
 
 
-@pytest.mark.parametrize("code", [code for code in fenced("python") if DUMPS not in code])
+@pytest.mark.parametrize("code", [code for code in fenced("python") if RECORDS not in code])
 def test_code_runs_and_prints_what_it_says(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(ROOT / "fixtures", tmp_path / "fixtures")
     monkeypatch.chdir(tmp_path)
@@ -78,7 +80,7 @@ def test_code_runs_and_prints_what_it_says(code: str, tmp_path: Path, monkeypatc
 
 
 def test_code_for_a_training_dumps_what_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (code,) = [code for code in fenced("python") if DUMPS in code]
+    (code,) = [code for code in re.findall(r"^```python\n(.*?)^```$", TENSORS, re.M | re.S) if DUMPS in code]
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
     model = nn.Sequential(OrderedDict(conv=nn.Conv2d(1, 4, 3), relu=nn.ReLU(), flat=nn.Flatten(), fc=nn.Linear(144, 3)))
@@ -106,6 +108,22 @@ def test_code_for_a_training_dumps_what_is_read(tmp_path: Path, monkeypatch: pyt
     }
     findings = [finding for run in analyze_paths(["runs/1"], Settings()).runs for finding in run.findings]
     assert {one.where.layer for one in findings if one.name == "frozen-parameters"} == {"conv"}
+
+
+@pytest.mark.parametrize("page", [README, RECORDER], ids=["README", "docs/recorder"])
+def test_code_for_a_training_records_what_is_read(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = next(code for code in re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S) if RECORDS in code)
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    model = nn.Sequential(OrderedDict(fc1=nn.Linear(8, 16), relu=nn.ReLU(), fc2=nn.Linear(16, 3)))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    loader = [(torch.randn(16, 8), torch.arange(16) % 3) for _ in range(60)]
+    scope = {"model": model, "optimizer": optimizer, "loader": loader, "loss_fn": nn.functional.cross_entropy}
+    exec(compile(code, "page", "exec"), scope)
+    run = read_run(next(tmp_path.rglob("record.jsonl")))
+    assert [curve.points for curve in run.curves if curve.role == "train_loss"] == [60]
+    assert run.tensors is not None
+    assert run.tensors.steps.tolist() == [0, 1, 50]
 
 
 def test_each_command_has_the_options_that_it_is_shown_with(helps: dict[str, str]) -> None:

@@ -16,11 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from convergence_cli.recorder.lines import line
+from convergence_cli.recorder.logged import OnItsWay
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Array = npt.NDArray[Any]
+# Labels, predicted classes where they are known, the name of the output, and whether it is a sequence.
+Found = tuple[Array, Array | None, str, bool]
 MOST_CLASSES = 1000
 # A larger confusion is hardly read by anyone, and costs a line of kilobytes at each sampled step.
 MOST_SHOWN = 64
@@ -65,8 +68,8 @@ def outputs_of(name: str, output: Tensor, labels: Tensor | None) -> list[Outputs
     return found
 
 
-def from_labels(outputs: list[Outputs], labels: Tensor) -> Callable[[], tuple[Array, Array | None, str, bool]] | None:
-    """Labels that were given, and beside them what was predicted: (labels, predictions or None, output, sequence)."""
+def from_labels(outputs: list[Outputs], labels: Tensor) -> Callable[[], Found] | None:
+    """Labels that were given, and beside them what was predicted."""
     if labels.is_floating_point() or labels.is_complex():
         return None
     while labels.dim() > 1 and labels.shape[-1] == 1:
@@ -77,28 +80,24 @@ def from_labels(outputs: list[Outputs], labels: Tensor) -> Callable[[], tuple[Ar
         classes = 1 if one.axis is None else one.shape[one.axis]
         size = math.prod(one.shape) // classes
         if size == line_of.numel():
-            kept = line_of[:: one.stride][: one.predicted.numel()].clone()
-            return _fetched(kept, one, sequence)
-    kept = line_of[: MOST_ROWS * 4].clone()
-    return lambda: (kept.cpu().numpy(), None, "", sequence)
+            same = OnItsWay(line_of[:: one.stride][: one.predicted.numel()])
+            return _fetched(same, OnItsWay(one.predicted.float()), one, sequence)
+    some = OnItsWay(line_of[: MOST_ROWS * 4])
+    return lambda: (some.array(), None, "", sequence)
 
 
-def from_gradient(
-    outputs: list[Outputs], gradient: Tensor
-) -> Callable[[], tuple[Array, Array | None, str, bool] | None]:
+def from_gradient(outputs: list[Outputs], gradient: Tensor) -> Callable[[], Found | None]:
     """The labels of the rows of ``outputs`` by the gradient of the loss at them; None where it is no such loss."""
     jobs = []
     for one in outputs:
         if one.axis is None:
-            jobs.append(_binary(one, gradient.detach().reshape(-1)[: one.predicted.numel()].clone()))
+            jobs.append(_binary(one, gradient.detach().reshape(-1)[: one.predicted.numel()]))
         elif tuple(gradient.shape) == one.shape:
             jobs.append(_softmax(one, _rows(gradient.detach(), one.axis)[0]))
     return lambda: next((found for job in jobs if (found := job()) is not None), None)
 
 
-def lines_of_classes(
-    step: float, found: tuple[Array, Array | None, str, bool] | None, name: str = "labels"
-) -> Iterable[bytes]:
+def lines_of_classes(step: float, found: Found | None, name: str = "labels") -> Iterable[bytes]:
     """The lines ``labels`` and ``confusion`` of one step."""
     if found is None:
         return
@@ -129,12 +128,10 @@ def _rows(output: Tensor, axis: int) -> tuple[Tensor, int]:
     return rows[::stride], stride
 
 
-def _fetched(labels: Tensor, one: Outputs, sequence: bool) -> Callable[[], tuple[Array, Array | None, str, bool]]:
-    def job() -> tuple[Array, Array | None, str, bool]:
-        predicted = one.predicted.float().cpu().numpy()
-        if one.axis is None:
-            predicted = _side(predicted)
-        return labels.cpu().numpy(), predicted, one.name, sequence
+def _fetched(labels: OnItsWay, values: OnItsWay, one: Outputs, sequence: bool) -> Callable[[], Found]:
+    def job() -> Found:
+        predicted = values.array()
+        return labels.array(), _side(predicted) if one.axis is None else predicted, one.name, sequence
 
     return job
 
@@ -146,15 +143,18 @@ def _side(values: Array) -> Array:
     return (values > (0.5 if probabilities else 0.0)).astype(np.int64)
 
 
-def _softmax(one: Outputs, rows: Tensor) -> Callable[[], tuple[Array, Array | None, str, bool] | None]:
+def _softmax(one: Outputs, rows: Tensor) -> Callable[[], Found | None]:
     import torch
 
     rows = rows.float()
-    facts = torch.stack([rows.argmin(1).float(), rows.amin(1), rows.sum(1), (rows < 0).sum(1).float(), rows.amax(1)])
+    facts = OnItsWay(
+        torch.stack([rows.argmin(1).float(), rows.amin(1), rows.sum(1), (rows < 0).sum(1).float(), rows.amax(1)])
+    )
+    classes = OnItsWay(one.predicted)
 
-    def job() -> tuple[Array, Array | None, str, bool] | None:
-        label, low, total, negative, high = facts.cpu().numpy()
-        predicted = one.predicted.cpu().numpy()
+    def job() -> Found | None:
+        label, low, total, negative, high = facts.array()
+        predicted = classes.array()
         told = low < 0
         # A row that is surely right has no gradient left at its label, and one that does not count has none at all.
         sure = ~told & (high > 0)
@@ -167,11 +167,11 @@ def _softmax(one: Outputs, rows: Tensor) -> Callable[[], tuple[Array, Array | No
     return job
 
 
-def _binary(one: Outputs, gradient: Tensor) -> Callable[[], tuple[Array, Array | None, str, bool] | None]:
-    values, slopes = one.predicted.float(), gradient.float()
+def _binary(one: Outputs, gradient: Tensor) -> Callable[[], Found | None]:
+    values, slopes = OnItsWay(one.predicted.float()), OnItsWay(gradient.float())
 
-    def job() -> tuple[Array, Array | None, str, bool] | None:
-        z, g = values.cpu().numpy().astype(np.float64), slopes.cpu().numpy().astype(np.float64)
+    def job() -> Found | None:
+        z, g = values.array().astype(np.float64), slopes.array().astype(np.float64)
         if g.size < 4 or not np.isfinite(z).all() or not np.isfinite(g).all():
             return None
         y = (g < 0).astype(np.float64)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from torch import Tensor
 
 
@@ -29,20 +30,28 @@ class Mean(Later):
 
 
 class OnItsWay(Later):
-    """The number in a tensor on a device, as it is now."""
+    """A tensor as it is now, on its way to the host; on the host it is a copy."""
 
     def __init__(self, value: Tensor) -> None:
-        # Into pinned memory, so that nobody waits.
-        self._value = value.to("cpu", non_blocking=True)
-        event = getattr(getattr(torch, value.device.type, None), "Event", None)
+        # From a device into pinned memory, so that nobody waits.
+        self._value = value.detach().to("cpu", non_blocking=True, copy=True)
+        event = None if value.device.type == "cpu" else getattr(getattr(torch, value.device.type, None), "Event", None)
         self._event = None if event is None else event()
         if self._event is not None:
             self._event.record()
 
-    def __float__(self) -> float:
+    def tensor(self) -> Tensor:
+        """What has arrived."""
         if self._event is not None:
             self._event.synchronize()
-        return float(self._value)
+        return self._value
+
+    def array(self) -> npt.NDArray[Any]:
+        """The same as an array."""
+        return self.tensor().numpy()
+
+    def __float__(self) -> float:
+        return float(self.tensor())
 
 
 def kept(value: Any) -> Any:

@@ -187,7 +187,7 @@ class Recorder:
         step = self._steps.step
         values: dict[str, Any] = {name: Mean(found) for name, found in self._pending.items()}
         self._pending.clear()
-        found = self._sampled.finish(step, norm="grad_norm" not in values)
+        found = self._sampled.finish(step, norm="grad_norm" not in values, unhooked=self._steps.unhooked)
         self._write(step, values | {name: value for name, value in found.items() if name not in values})
         self._arm(taken)
 

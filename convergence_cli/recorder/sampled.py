@@ -112,17 +112,20 @@ class Sampled:
             self._jobs.insert(0, lambda step: classes.lines_of_classes(step, job()))
         self._other("label", "labels", labels)
 
-    def finish(self, step: int, *, norm: bool) -> dict[str, Any]:
-        """The step is done: hand on what was taken. Gives scalars that follow from it; ``norm``: the gradients' too."""
+    def finish(self, step: int, *, norm: bool, unhooked: bool) -> dict[str, Any]:
+        """The step is done: hand on what was taken, and give scalars that follow from it.
+
+        ``norm``: that of all gradients, too. ``unhooked``: the optimizer has stepped without calling its hooks.
+        """
         if not self._armed:
             return {}
-        if self._optimizers and not self._stepped and self._skipped < _MOST_SKIPPED:
+        if self._optimizers and not self._stepped and not unhooked and self._skipped < _MOST_SKIPPED:
             # The scaler has skipped the optimizer's step: the next one shows more.
             self._skipped += 1
             self.arm()
             return {}
         self._skipped = 0
-        if not self._optimizers:
+        if not self._stepped:
             self._taken += self._parameters.before(None)
         self._taken += self._parameters.rest()
         self._note_unseen()

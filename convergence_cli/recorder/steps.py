@@ -27,6 +27,10 @@ class Steps:
         self._optimizers = len(optimizers)
         self._taken = 0
         self._calls = self._longest = 0
+        # The step was told from a parameter that has changed: hooks are not called in a compiled step.
+        self.unhooked = False
+        self._watched = [one for optimizer in optimizers for one in optimizer.param_groups[0]["params"][:1]]
+        self._versions = [one._version for one in self._watched]
         self._hooks = [Hook(self._count) for _ in optimizers]
         for hook, optimizer in zip(self._hooks, optimizers, strict=True):
             hook.handle = optimizer.register_step_post_hook(hook)
@@ -34,6 +38,9 @@ class Steps:
     def advance(self) -> int:
         """How many steps were taken since the last call; 0 within an accumulation."""
         taken, self._taken = self._taken, 0
+        before, self._versions = self._versions, [one._version for one in self._watched]
+        self.unhooked = not taken and before != self._versions
+        taken = taken or int(self.unhooked)
         self._calls += 1
         if taken:
             self._longest = max(self._longest, self._calls)

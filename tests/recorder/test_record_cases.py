@@ -13,6 +13,7 @@ from convergence_cli.recorder import parameters
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Lazy modules are a new feature:UserWarning"),
     pytest.mark.filterwarnings("ignore:.*use_reentrant.*"),
+    pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad=True"),
     pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),
 ]

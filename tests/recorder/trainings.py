@@ -404,6 +404,23 @@ def compiled_in_place(make: Make) -> list[Tensor]:
 
 
 @case
+def compiled_step(make: Make) -> list[Tensor]:
+    """The optimizer's step is compiled: its hooks are not called."""
+    model = mlp()
+    optimizer = torch.optim.SGD(model.parameters(), 0.05)
+    step = torch.compile(optimizer.step, backend="aot_eager")
+    with make(model, optimizer) as recorder:
+        for _ in range(STEPS):
+            x, y = rows()
+            loss = functional.cross_entropy(model(x), y)
+            optimizer.zero_grad()
+            loss.backward()
+            step()
+            recorder.step(loss=loss)
+    return weights(model)
+
+
+@case
 def closure(make: Make) -> list[Tensor]:
     """An optimizer that runs the model within its step."""
     model = nn.Linear(10, 4)

@@ -18,7 +18,7 @@ from typing import Any
 
 from convergence_cli import __version__
 from convergence_cli.recorder.lines import FORMAT_VERSION, line, number
-from convergence_cli.recorder.measuring import Known, lines_of_arrays
+from convergence_cli.recorder.tensor_lines import Known, lines_of_arrays
 
 Job = Callable[[], Iterable[bytes]]
 

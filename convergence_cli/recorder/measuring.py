@@ -1,4 +1,4 @@
-"""From tensors on the host to the rows of a record: what the background thread computes.
+"""The fields of a row from what was taken of a tensor, on the host: what the background thread computes.
 
 The statistics are those of dumps (``convergence_cli.tensors.statistics``), so that a rule cannot tell the two apart.
 """
@@ -6,168 +6,27 @@ The statistics are those of dumps (``convergence_cli.tensors.statistics``), so t
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from convergence_cli.recorder.lines import histogram, line, row
-from convergence_cli.tensor_stats import OUTPUT_LAST, QUANTILES
+from convergence_cli.recorder.captured import SAMPLE, Array, Label, Measured
+from convergence_cli.tensor_stats import QUANTILES
 from convergence_cli.tensors.sample import EXACT_SIZE, between
 from convergence_cli.tensors.statistics import measure
 from convergence_cli.tensors.stored import BLOCK_BYTES, StoredTensor
 from convergence_cli.tensors.twins import Twins
 from convergence_cli.tensors.unit_variance import UnitVariance
 
-Array = npt.NDArray[Any]
-# What a device has found over a whole tensor, in the order in which it comes; NaN where it has not looked.
-TOTALS = ("sum", "l2", "min", "max", "nonzero", "dead", "bits")
-# How many values of a large tensor its quantiles are told from.
-SAMPLE = 4096
 # Between these no square of a value, and no sum of squares, leaves the range of float32.
 _SQUARABLE = (1e-15, 1e15)
 # Below this share of the mean square a variance from sums in float32 is rounding.
 _CANCELLED = 1e-3
 
 
-@dataclass(frozen=True, slots=True)
-class Label:
-    """What is the same for all rows of a tensor: the ``declare`` line. ``unit_axis`` None: units are not told apart."""
-
-    kind: str
-    name: str
-    layer: str
-    shape: tuple[int, ...]
-    dtype: str
-    order: int = 0
-    function: str = ""
-    unit_axis: int | None = None
-
-    @property
-    def title(self) -> str:
-        return f"{self.kind}/{self.name}"
-
-    @property
-    def size(self) -> int:
-        return math.prod(self.shape)
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """One tensor of one step on the host.
-
-    ``values`` are all of it, or, with ``totals`` (as ``TOTALS``, over the whole tensor), a sample: flat, or of shape
-    (samples, units, positions) where units are told apart. ``windows``: a part of a weight along its first axis and
-    one along its last, each (units, values), by which copies are found. ``absent`` zeros of a sparse tensor, in
-    ``absent_units`` units, are not among the values.
-    """
-
-    label: Label
-    values: Array
-    totals: Array | None = None
-    windows: tuple[Array, Array] | None = None
-    absent: int = 0
-    absent_units: int = 0
-    units: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What a session has written so far: the sizes of declared tensors, and of weights the step and values then."""
-
-    sizes: dict[str, int] = field(default_factory=dict)
-    before: dict[str, tuple[float, Array]] = field(default_factory=dict)
-
-
-def lines_of(known: Known, step: float, when: float, found: Sequence[Measured]) -> Iterator[bytes]:
-    """The lines of one sampled step, ``when`` seconds after the beginning. ``known`` takes what is new."""
-    yield line({"sampled": step, "time": when})
-    with np.errstate(all="ignore"):
-        for one in found:
-            label = one.label
-            if label.title not in known.sizes:
-                known.sizes[label.title] = label.size
-                yield _declaration(one)
-            fields = _fields(one)
-            hist = histogram(one.values, fields.get("min", math.nan), fields.get("max", math.nan))
-            bits = None
-            if label.kind == "weight":
-                bits = int(one.totals[6]) if one.totals is not None else checksum(one.values)
-                fields |= _change(known, step, one)
-            yield row(label.title, step, fields, size=known.sizes[label.title], hist=hist, bits=bits)
-            # Else a training whose thread waits for the interpreter would wait for several rows each time.
-            time.sleep(0)
-
-
-def lines_of_arrays(
-    known: Known,
-    step: float,
-    when: float,
-    found: Sequence[tuple[str, str, Any, Mapping[str, Any]]],
-) -> Iterator[bytes]:
-    """The same for whole numpy arrays: kind, name, array, and ``function`` and ``layer`` where they are known."""
-    measured = []
-    for order, (kind, name, array, options) in enumerate(found):
-        values = np.asarray(array)
-        layer, _, leaf = name.rpartition("." if "." in name else "/")
-        axis = None
-        if values.ndim > 1 and kind in ("weight", "gradient"):
-            axis = values.ndim - 1 if leaf.lower().startswith(OUTPUT_LAST) else 0
-        elif values.ndim > 1:
-            axis = values.ndim - 1
-        label = Label(
-            kind,
-            name,
-            options.get("layer", layer or name),
-            values.shape,
-            values.dtype.name,
-            order,
-            options.get("function", ""),
-            axis,
-        )
-        measured.append(Measured(label, values))
-    return lines_of(known, step, when, measured)
-
-
-def _change(known: Known, step: float, one: Measured) -> dict[str, Any]:
-    """How far a weight is from where it was when it was last recorded; of a large one by its sample."""
-    before = known.before.get(one.label.title)
-    known.before[one.label.title] = (step, one.values)
-    if before is None or before[1].shape != one.values.shape or before[0] >= step or not one.values.size:
-        return {}
-    apart = one.values.astype(np.float64) - before[1]
-    finite = apart[np.isfinite(apart)]
-    if not finite.size:
-        return {}
-    largest = float(np.abs(finite).max()) or 1.0
-    scaled = finite.reshape(-1) / largest
-    norm = math.sqrt(float(scaled @ scaled) * one.label.size / one.values.size) * largest
-    return {"change": norm, "change_from": before[0], "changed": float(np.count_nonzero(apart)) / apart.size}
-
-
-def checksum(values: Array) -> int:
-    """The sum of the bits of all values as 32-bit integers, modulo 2^32; equal tensors have equal sums."""
-    flat = np.ascontiguousarray(values).reshape(-1)
-    if flat.dtype.itemsize % 4:
-        flat = flat.astype(np.float32)
-    return int(flat.view(np.int32).sum(dtype=np.int64)) & 0xFFFFFFFF
-
-
-def _declaration(one: Measured) -> bytes:
-    label = one.label
-    found: dict[str, Any] = {"declare": label.title, "layer": label.layer, "shape": label.shape, "dtype": label.dtype}
-    found["order"] = label.order
-    if label.function:
-        found["function"] = label.function
-    if label.unit_axis is not None:
-        found["units"] = label.shape[label.unit_axis]
-    return line(found)
-
-
-def _fields(one: Measured) -> dict[str, Any]:
+def fields_of(one: Measured) -> dict[str, Any]:
+    """The fields of ``TensorRow`` that what was taken of a tensor tells."""
     if one.totals is None and one.label.kind == "update" and one.values.size < one.label.size:
         return _in_proportion(one)
     if one.totals is None and one.values.ndim < 2 and one.label.kind in ("weight", "gradient", "update"):

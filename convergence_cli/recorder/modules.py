@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from convergence_cli.recorder.measuring import Label
+from convergence_cli.recorder.captured import Label
 from convergence_cli.recorder.reductions import dtype_of
 from convergence_cli.tensors.names import function_of
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from convergence_cli.recorder.measuring import SAMPLE, Label
+from convergence_cli.recorder.captured import SAMPLE, Label
 from convergence_cli.recorder.reductions import SMALL, WINDOW, Taken
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _take_group(
 
 
 def _totals(values: Tensor, plan: Plan, tensors: Sequence[Tensor]) -> Tensor:
-    """``measuring.TOTALS`` of each tensor, as (tensors, 7) of float64."""
+    """``captured.TOTALS`` of each tensor, as (tensors, 7) of float64."""
     rows = values.view(-1, WIDTH)
     high = torch.segment_reduce(rows.amax(1), "max", lengths=plan.rows)
     low = torch.segment_reduce(rows.amin(1), "min", lengths=plan.rows)

@@ -1,7 +1,7 @@
 """Tensors summed up where they are: a few kernels each, and one transfer for all of a step.
 
 A tensor of up to ``SMALL`` values is copied whole, and measured exactly by the background thread. Of a larger one
-the device gives the sums, extremes and counts of all values (``measuring.TOTALS``), and a sample of them for
+the device gives the sums, extremes and counts of all values (``captured.TOTALS``), and a sample of them for
 quantiles and histograms. An activation gives a sample of its samples, with all units. Nothing draws random numbers.
 """
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from convergence_cli.recorder.measuring import SAMPLE, Label, Measured
+from convergence_cli.recorder.captured import SAMPLE, Label, Measured
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -198,7 +198,7 @@ def _sampled(tensor: Tensor, count: int) -> Tensor:
 
 
 def _totals(tensor: Tensor, names: str, *, rows: bool = False) -> Tensor:
-    """``measuring.TOTALS`` as (7,): extremes, those in ``names`` (words), and NaN for the others.
+    """``captured.TOTALS`` as (7,): extremes, those in ``names`` (words), and NaN for the others.
 
     ``rows``: also how many rows along the first axis hold nothing but zeros.
     """

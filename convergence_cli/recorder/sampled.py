@@ -11,13 +11,14 @@ import numpy as np
 import torch
 
 from convergence_cli.recorder import classes
+from convergence_cli.recorder.captured import Label, Measured
 from convergence_cli.recorder.forward import ForwardPass, Hook
 from convergence_cli.recorder.logged import Later
-from convergence_cli.recorder.measuring import Label, Measured, lines_of
 from convergence_cli.recorder.modules import Root, tensor_in, unit_axis_of
 from convergence_cli.recorder.parameters import Parameters
 from convergence_cli.recorder.raw import Raw
 from convergence_cli.recorder.reductions import Taken, dtype_of, fetch, take_output
+from convergence_cli.recorder.tensor_lines import lines_of
 from convergence_cli.recorder.tokens import lines_of_tokens
 
 if TYPE_CHECKING:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from convergence_cli.recorder.lines import line, pairs
-from convergence_cli.recorder.measuring import Array, Label, stored
+from convergence_cli.recorder.measuring import stored
 from convergence_cli.tensors.tokens import count_tokens
+
+if TYPE_CHECKING:
+    from convergence_cli.recorder.captured import Array, Label
 
 
 def lines_of_tokens(step: float, label: Label, values: Array) -> Iterable[bytes]:

@@ -13,9 +13,10 @@ from recorder.reading import Record, trained
 from torch import Tensor
 
 from convergence_cli.recorder import packed, parameters
-from convergence_cli.recorder.measuring import Known, Label, lines_of
+from convergence_cli.recorder.captured import Label
 from convergence_cli.recorder.packed import Plan, take_packed
 from convergence_cli.recorder.reductions import Taken, fetch, take
+from convergence_cli.recorder.tensor_lines import Known, lines_of
 
 
 def some(kind: str) -> tuple[list[Label], list[Tensor]]:

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from convergence_cli import Recorder
+from convergence_cli.recorder.captured import SAMPLE, Label, Measured
 from convergence_cli.recorder.lines import histogram, line, number
-from convergence_cli.recorder.measuring import SAMPLE, Known, Label, Measured, checksum, lines_of
 from convergence_cli.recorder.reductions import (
     SMALL,
     UPDATE_VALUES,
@@ -31,6 +31,7 @@ from convergence_cli.recorder.reductions import (
     take_scaled,
     unpack,
 )
+from convergence_cli.recorder.tensor_lines import Known, checksum, lines_of
 from convergence_cli.tensor_stats import QUANTILES
 
 Array = npt.NDArray[np.float64]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy.typing as npt
 FORMAT_VERSION = 1
 BINS = 16
 # So many values are enough for a picture.
-MOST_BINNED = 4096
+MOST_BINNED = 1024
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 # Enough to tell a float32 from its neighbours, and enough for everything else.
 EXACT, ROUNDED = 9, 5
@@ -56,40 +57,44 @@ def row(
 
     ``bits``: a checksum, by which weights are told to be equal; their moments are then written in full.
     """
-    digits = ROUNDED if bits is None else EXACT
-    found: dict[str, Any] = {"tensor": title, "step": step}
+    # Put together by hand: each sampled step has hundreds of rows, of a dozen numbers each.
+    found = [f'"tensor":{text(title)},"step":{step}']
+    exact = ROUNDED if bits is None else EXACT
     if fields.get("count", size) != size:
-        found["n"] = int(fields["count"])
-    for name, short in _MOMENTS.items():
+        found.append(f'"n":{int(fields["count"])}')
+    for name, digits in (("mean", exact), ("std", exact), ("min", ROUNDED), ("max", ROUNDED)):
         if (value := fields.get(name)) is not None and math.isfinite(value):
-            found[short] = _rounded(value, digits if name in ("mean", "std") else ROUNDED)
+            found.append(f'"{name}":{value:.{digits}g}')
     if math.isfinite(magnitude := fields.get("abs_mean", math.nan)):
-        found["abs"] = _rounded(magnitude, ROUNDED)
+        found.append(f'"abs":{magnitude:.{ROUNDED}g}')
     for name, short in _COUNTS.items():
         if value := fields.get(name, 0):
-            found[short] = int(value)
+            found.append(f'"{short}":{int(value)}')
     quantiles = fields.get("quantiles", ())
     if len(quantiles) and math.isfinite(quantiles[0]):
         # Rounded as min and max are: a value is at an end in both or in neither.
-        found["q"] = [_rounded(value, ROUNDED) for value in quantiles]
+        found.append('"q":[' + ",".join([f"{value:.{ROUNDED}g}" for value in quantiles]) + "]")
     if hist:
-        found["hist"] = hist
+        found.append(f'"hist":"{hist}"')
     for name, short in _UNITS.items():
         value = fields.get(name)
+        if name == "samples" and title.startswith(("weight/", "gradient/")):
+            # The reader divides the values by the units.
+            continue
         if value is not None and math.isfinite(value):
-            found[short] = _rounded(value, ROUNDED) if name != "samples" else int(value)
+            found.append(f'"{short}":{int(value)}' if name == "samples" else f'"{short}":{value:.{ROUNDED}g}')
     if "change" in fields:
-        found["change"], found["since"] = _rounded(fields["change"], ROUNDED), fields["change_from"]
-        found["changed"] = _rounded(fields["changed"], ROUNDED)
+        found.append(f'"change":{fields["change"]:.{ROUNDED}g},"since":{fields["change_from"]}')
+        found.append(f'"changed":{fields["changed"]:.{ROUNDED}g}')
     if bits is not None:
-        found["bits"] = f"{bits & 0xFFFFFFFF:x}"
-    return line(found)
+        found.append(f'"bits":"{bits & 0xFFFFFFFF:x}"')
+    return ("{" + ",".join(found) + "}\n").encode()
 
 
-def _rounded(value: float, digits: int) -> float:
-    found = float(f"{value:.{digits}g}")
-    # An integer is a digit or two shorter.
-    return int(found) if found.is_integer() and abs(found) < 1e15 else found
+@lru_cache(maxsize=1 << 14)
+def text(title: str) -> str:
+    """``title`` as a string of JSON."""
+    return line({"": title})[4:-2].decode()
 
 
 def histogram(values: npt.NDArray[Any], low: float, high: float) -> str:
@@ -107,11 +112,16 @@ def histogram(values: npt.NDArray[Any], low: float, high: float) -> str:
         return ""
     known -= low
     known *= BINS / (high - low)
-    counts = np.bincount(known.astype(np.intp).clip(0, BINS - 1), minlength=BINS).tolist()
-    scale = 35 * 35 / known.size
-    return "".join(DIGITS[round(math.sqrt(count * scale)) or (count > 0)] for count in counts)
+    places = np.minimum(known.astype(np.intp), BINS - 1)
+    return digits(np.bincount(np.maximum(places, 0), minlength=BINS).tolist(), known.size)
+
+
+def digits(counts: Sequence[int], size: int) -> str:
+    """``counts`` of ``size`` values in bins, as ``histogram`` writes them."""
+    scale = 35 * 35 / size
+    return "".join([DIGITS[round(math.sqrt(count * scale)) or (count > 0)] for count in counts])
 
 
 def pairs(shares: Mapping[int, float]) -> Sequence[list[float]]:
     """A mapping as a list of pairs, since keys of JSON are text."""
-    return [[key, _rounded(value, ROUNDED)] for key, value in shares.items()]
+    return [[key, float(f"{value:.{ROUNDED}g}")] for key, value in shares.items()]

@@ -51,7 +51,7 @@ class OnItsWay(Later):
         return self.tensor().numpy()
 
     def __float__(self) -> float:
-        return float(self.tensor())
+        return _single(self.tensor())
 
 
 def kept(value: Any) -> Any:
@@ -65,4 +65,10 @@ def kept(value: Any) -> Any:
     if value.numel() != 1:
         raise TypeError(f"a scalar must be one number, not a tensor of shape {tuple(value.shape)}")
     value = value.detach()
-    return value.item() if value.device.type == "cpu" else OnItsWay(value)
+    return _single(value) if value.device.type == "cpu" else OnItsWay(value)
+
+
+def _single(value: Tensor) -> float:
+    """The number in ``value``, with no more digits than its type has."""
+    number = float(value)
+    return number if value.dtype == torch.float64 else float(f"{number:.9g}")

@@ -13,6 +13,7 @@ import numpy as np
 from convergence_cli.recorder.captured import Array, Label, Measured
 from convergence_cli.recorder.lines import histogram, line, row
 from convergence_cli.recorder.measuring import fields_of
+from convergence_cli.recorder.vectors import measured_together
 from convergence_cli.tensor_stats import OUTPUT_LAST
 
 
@@ -28,13 +29,17 @@ def lines_of(known: Known, step: float, when: float, found: Sequence[Measured]) 
     """The lines of one sampled step, ``when`` seconds after the beginning. ``known`` takes what is new."""
     yield line({"sampled": step, "time": when})
     with np.errstate(all="ignore"):
-        for one in found:
+        together = measured_together(found)
+        for place, one in enumerate(found):
             label = one.label
             if label.title not in known.sizes:
                 known.sizes[label.title] = label.size
                 yield _declaration(one)
-            fields = fields_of(one)
-            hist = histogram(one.values, fields.get("min", math.nan), fields.get("max", math.nan))
+            if place in together:
+                fields, hist = together[place]
+            else:
+                fields = fields_of(one)
+                hist = histogram(one.values, fields.get("min", math.nan), fields.get("max", math.nan))
             bits = None
             if label.kind == "weight":
                 bits = int(one.totals[6]) if one.totals is not None else checksum(one.values)

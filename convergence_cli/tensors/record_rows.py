@@ -96,6 +96,8 @@ def row_of(record: Mapping[str, Any], declared: Declared, place: Place) -> Tenso
         if since is None or since >= step:
             return None
         numbers["change_steps"] = step - since
+    if declared.units > 0 and declared.kind in ("weight", "gradient"):
+        numbers.setdefault("samples", count // declared.units)
     finite = max(count - numbers["nan"] - numbers["inf"], 0.0)
     l2 = math.hypot(numbers.get("mean", UNKNOWN), numbers.get("std", UNKNOWN)) * math.sqrt(finite)
     return TensorRow(

@@ -83,12 +83,19 @@ def row(
             continue
         if value is not None and math.isfinite(value):
             found.append(f'"{short}":{int(value)}' if name == "samples" else f'"{short}":{value:.{ROUNDED}g}')
+    found += _of_weight(fields, bits)
+    return ("{" + ",".join(found) + "}\n").encode()
+
+
+def _of_weight(fields: Mapping[str, Any], bits: int | None) -> list[str]:
+    """What only weights have: how far they are from where they were, and the checksum."""
+    found = []
     if "change" in fields:
         found.append(f'"change":{fields["change"]:.{ROUNDED}g},"since":{fields["change_from"]}')
         found.append(f'"changed":{fields["changed"]:.{ROUNDED}g}')
     if bits is not None:
         found.append(f'"bits":"{bits & 0xFFFFFFFF:x}"')
-    return ("{" + ",".join(found) + "}\n").encode()
+    return found
 
 
 @lru_cache(maxsize=1 << 14)

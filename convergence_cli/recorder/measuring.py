@@ -43,7 +43,7 @@ def fields_of(one: Measured) -> dict[str, Any]:
     found = _whole(one, _of_sample(one.values))
     if one.label.unit_axis is not None:
         units = one.units - one.absent_units or one.label.shape[one.label.unit_axis]
-        found |= {"samples": found["count"] // units, "dead": float(one.totals[5]) / units}
+        found["dead"] = float(one.totals[5]) / units
     if one.windows is not None and not found["nan"] + found["inf"]:
         found |= _copies(*one.windows)
     return _with_absent(found, one) if one.absent else found
@@ -95,10 +95,12 @@ def _in_proportion(one: Measured) -> dict[str, Any]:
 
 def _of_sample(values: Array) -> dict[str, Any]:
     """Moments and quantiles of a flat sample, in float64."""
-    known = values[np.isfinite(values)].astype(np.float64)
-    if not known.size:
+    finite = values[np.isfinite(values)]
+    if not finite.size:
         return {}
-    known.sort()
+    # Narrow numbers are sorted in half the time.
+    finite.sort()
+    known = finite.astype(np.float64)
     largest = max(abs(float(known[0])), abs(float(known[-1]))) or 1.0
     scaled = known / largest
     return {
@@ -153,8 +155,8 @@ def _whole(one: Measured, sample: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _copies(rows: Array, columns: Array) -> dict[str, float]:
-    """``twin`` and ``unit_variance`` of a weight, from a part of its first units along either axis."""
-    found: dict[str, float] = {}
+    """``dead``, ``twin`` and ``unit_variance`` of a weight, from a part of its first units along either axis."""
+    found = {"dead": float(np.count_nonzero(~rows.any(axis=1))) / len(rows)}
     for part in (rows, columns):
         flat = np.ascontiguousarray(part, dtype=np.float32).reshape(-1)
         for name, one, pick in (("twin", Twins(part.shape), max), ("unit_variance", UnitVariance(part.shape), min)):

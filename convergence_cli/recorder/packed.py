@@ -131,7 +131,7 @@ def _plan(labels: Sequence[Label], tensors: Sequence[Tensor]) -> Plan:
                 by_row, by_column = _windows(tuple(tensor.shape))
                 picked += [by_row.reshape(-1) + place, by_column.reshape(-1) + place]
                 windows = (_pair(by_row), _pair(by_column))
-            if label.unit_axis == 0:
+            if label.unit_axis == 0 and label.kind == "gradient":
                 watched.append(index)
                 units.append(tensor.shape[0])
         parts.append((sample.numel(), *windows))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SMALL = 1 << 14
 # An activation gives about so many values, and no fewer samples of each unit than this.
-OUTPUT_VALUES = 1 << 14
+OUTPUT_VALUES = 1 << 13
 OUTPUT_SAMPLES = 32
 # Updates of larger tensors are told from this many values, so that no second copy of a model is needed.
 UPDATE_VALUES = 1 << 17
@@ -69,7 +69,7 @@ def take(label: Label, tensor: Tensor) -> Taken | None:
         return Taken(label, _copied(tensor))
     wide = _wide(tensor)
     windows = _windows(wide) if label.kind == "weight" and tensor.dim() > 1 else None
-    totals = _totals(wide, _SUMMED[label.kind], rows=label.unit_axis == 0)
+    totals = _totals(wide, _SUMMED[label.kind], rows=label.unit_axis == 0 and label.kind == "gradient")
     return Taken(label, _sampled(wide, SAMPLE), totals, windows)
 
 

@@ -67,11 +67,13 @@ def weight(tensor: Tensor, kind: str = "weight") -> Label:
 
 
 def assert_alike(row: dict[str, Any], values: Array, *, exact: bool) -> None:
+    # What passes through the model is told from some thousand values, but for its extremes.
+    spread = 0.04 if row["tensor"].startswith(("activation", "input", "output")) else 2e-3
     expected = naive(values)
     scale = max(abs(expected["min"]), abs(expected["max"]), 1e-300)
     middle = 2e-6 * scale if exact else 0.06 * expected["std"] + 2e-6 * scale
     assert row["mean"] == pytest.approx(expected["mean"], rel=1e-3, abs=middle)
-    assert row["std"] == pytest.approx(expected["std"], rel=1e-4 if exact else 2e-3, abs=1e-12 * scale)
+    assert row["std"] == pytest.approx(expected["std"], rel=1e-4 if exact else spread, abs=1e-12 * scale)
     assert row["min"] == pytest.approx(expected["min"], rel=1e-4)
     assert row["max"] == pytest.approx(expected["max"], rel=1e-4)
     assert row.get("zero", 0) == pytest.approx(expected["zero"], abs=0 if exact else 0.02 * values.size)

@@ -284,6 +284,7 @@ def main() -> None:
         from recorder_peers import measure
 
         passed = [f"--device={options.device}", f"--patience={options.patience}"]
+        passed += [f"--rounds={options.rounds}"] if options.rounds else []
         measure(options.model or ["mlp", "cnn", "transformer"], options.every or EVERY, passed)
 
 

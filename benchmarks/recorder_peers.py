@@ -137,6 +137,7 @@ def main() -> int:
     parser.add_argument("model", choices=MODELS)
     parser.add_argument("every", nargs="+", type=int)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--rounds", type=int)
     parser.add_argument("--patience", type=float, default=PATIENCE)
     options = parser.parse_args()
 
@@ -151,9 +152,13 @@ def main() -> int:
             else smdebug(every, reductions=options.way == "smdebug_reductions")
         )
     try:
-        found = in_turns(begin, watches, ROUNDS[options.way], options.patience)
+        found = in_turns(begin, watches, options.rounds or ROUNDS[options.way], options.patience)
     except Exception as error:
-        print(f"{options.way} {options.model}: {type(error).__name__}: {error}", file=sys.stderr)
+        # What went wrong first: Cockpit stumbles once more as it leaves its context.
+        first: BaseException = error
+        while first.__context__ is not None:
+            first = first.__context__
+        print(f"{options.way} {options.model}: {type(first).__name__}: {first}", file=sys.stderr)
         return 1
     report(f"{options.way}_{options.model}", found, single=not options.device.startswith("cuda"))
     return 0

@@ -64,7 +64,7 @@ class ForwardPass:
         self._hooks: list[Hook] = []
         self._history = History()
         self._seen: set[str] = set()
-        self.opened = False
+        self.opened = self._entered = False
         # Some train in evaluation mode: then there is no other pass to wait for.
         self.in_evaluation = False
 
@@ -72,7 +72,7 @@ class ForwardPass:
         """Wait for the next forward pass."""
         self.disarm()
         self._seen.clear()
-        self.opened = False
+        self.opened = self._entered = False
         for module in _entrances(self._root):
             self._set(module.register_forward_pre_hook, self._enter)
 
@@ -100,7 +100,9 @@ class ForwardPass:
             return
         if not self.opened:
             self.open()
-        if module is self._root.module or (module is self._root.inner and not self._seen):
+        # Once: the model may call itself, and a hook that goes while hooks are called would still be called.
+        if not self._entered and (module is self._root.module or (module is self._root.inner and not self._seen)):
+            self._entered = True
             self._set(module.register_forward_hook, self._leave, with_kwargs=True)
 
     def _leave(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:

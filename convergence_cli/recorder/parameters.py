@@ -55,13 +55,15 @@ class Parameters:
         """The weights before training, frozen ones included."""
         return self._take("weight", self._weights(one for one in self._all if one.is_ready))
 
-    def before(self, optimizer: Optimizer | None) -> list[Taken]:
+    def before(self, optimizer: Optimizer | None, *, with_gradients: bool = True) -> list[Taken]:
         """Weights and gradients that ``optimizer`` is about to use; None: of all parameters."""
         found = self._new(self._all if optimizer is None else self._named(optimizer))
         weights = self._weights(found)
         taken = self._take("weight", weights)
         if optimizer is not None:
             self._note(weights, taken)
+        if not with_gradients:
+            return taken
         return taken + self._take("gradient", self._gradients(found, _scale_of(optimizer)))
 
     def after(self, optimizer: Optimizer) -> list[Taken]:

@@ -188,13 +188,13 @@ class Recorder:
         values: dict[str, Any] = {name: Mean(found) for name, found in self._pending.items()}
         self._pending.clear()
         found = self._sampled.finish(step, norm="grad_norm" not in values, unhooked=self._steps.unhooked)
-        self._write(step, values | {name: value for name, value in found.items() if name not in values})
+        for name, value in (*found.items(), *learning_rates(self._optimizers).items()):
+            values.setdefault(name, value)
+        self._write(step, values)
         self._arm(taken)
 
     def _write(self, step: int, scalars: Mapping[str, Any]) -> None:
         found = {str(name): kept(value) for name, value in scalars.items() if value is not None}
-        for name, rate in learning_rates(self._optimizers).items():
-            found.setdefault(name, kept(rate))
         self._journal.scalars(step, found)
 
     def _arm(self, taken: int) -> None:

@@ -63,6 +63,7 @@ class Sampled:
         self._armed = False
         self._stepped = False
         self._given_labels = False
+        self._beside: Callable[[], classes.Found | None] | None = None
         self._batch = 0
         self._unseen = self._skipped = 0
         self._clock: tuple[float, int] | None = None
@@ -144,7 +145,9 @@ class Sampled:
         self._hooks.append(hook)
 
     def _before(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        self._taken += self._parameters.before(optimizer)
+        # Where the step is given a closure, that is what makes the gradients: those of now are of the step before.
+        closure = kwargs.get("closure") or next(iter(args[1:]), None)
+        self._taken += self._parameters.before(optimizer, with_gradients=closure is None)
 
     def _after(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         self._stepped = True
@@ -166,6 +169,9 @@ class Sampled:
             if name.lower() in _LABELS:
                 labels = tensor
                 continue
+            if not tensor.dim():
+                # A number beside the inputs: of transformers' trainer, how many tokens there are.
+                continue
             self._other("input", root.prefix + name, tensor)
             self._batch = self._batch or (tensor.shape[0] if tensor.dim() else 0)
         found = tensor_in(output)
@@ -176,16 +182,23 @@ class Sampled:
         if self._several or found.dim() < 1:
             return
         self._outputs = classes.outputs_of(name, found, labels)
-        if labels is not None:
+        self._beside = None
+        if labels is not None and (labels.dim() < 2 or not found.requires_grad):
             self.labels(labels)
         elif found.requires_grad:
+            if labels is not None:
+                # A language model shifts them within: what is compared with what, the gradient knows.
+                self._beside = classes.from_labels([], labels)
+                self._other("label", "labels", labels)
             handle = found.register_hook(self._guard(self._gradient))  # type: ignore[no-untyped-call]
             self._hooks.append(_Handled(handle))
 
     def _gradient(self, gradient: Tensor) -> None:
         if self._armed and not self._given_labels and self._outputs:
-            job = classes.from_gradient(self._outputs, gradient)
-            self._jobs.append(lambda step: [] if self._given_labels else classes.lines_of_classes(step, job()))
+            job, beside = classes.from_gradient(self._outputs, gradient), self._beside or (lambda: None)
+            self._jobs.append(
+                lambda step: [] if self._given_labels else classes.lines_of_classes(step, job() or beside())
+            )
 
     def _other(self, kind: str, name: str, tensor: Tensor) -> None:
         shape = tuple(tensor.shape)

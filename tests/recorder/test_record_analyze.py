@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from convergence_cli import Recorder, TrainingStopped, diagnose
+from convergence_cli.recorder import checking
 from convergence_cli.recorder.journal import RecorderWarning
 
 HEALTHY = [
@@ -44,6 +45,12 @@ def test_the_layer_of_a_fault_is_named(fault: str, architecture: str, tmp_path: 
     found = [one for one in diagnose(truth.folder).findings if one.name in truth.rules]
     assert found
     assert any(one.where.layer in truth.layers for one in found), [one.where.layer for one in found]
+
+
+@pytest.fixture
+def unlimited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Checks may take all the time: the steps here take none."""
+    monkeypatch.setattr(checking, "SHARE", 0.0)
 
 
 class Functional(nn.Module):
@@ -91,6 +98,7 @@ def test_dead_units_behind_a_functional_relu_are_found_at_their_layer(tmp_path: 
     assert diagnose(tmp_path).findings == found
 
 
+@pytest.mark.usefixtures("unlimited")
 def test_a_training_that_has_failed_is_stopped_with_its_report(tmp_path: Path) -> None:
     batch, model = task(), Functional()
     optimizer = torch.optim.SGD(model.parameters(), 1e4)
@@ -107,6 +115,7 @@ def test_a_training_that_has_failed_is_stopped_with_its_report(tmp_path: Path) -
     assert '"end":"TrainingStopped"' in (tmp_path / "record.jsonl").read_text().splitlines()[-1]
 
 
+@pytest.mark.usefixtures("unlimited")
 def test_a_failed_training_is_warned_of_once_a_rule(tmp_path: Path) -> None:
     batch, model = task(), Functional()
     optimizer = torch.optim.SGD(model.parameters(), 1e4)
@@ -119,6 +128,7 @@ def test_a_failed_training_is_warned_of_once_a_rule(tmp_path: Path) -> None:
     assert len(set(told)) == len(told)
 
 
+@pytest.mark.usefixtures("unlimited")
 def test_a_healthy_training_is_not_stopped(tmp_path: Path) -> None:
     batch, model = task(), Functional()
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)

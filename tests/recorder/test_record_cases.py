@@ -5,9 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from recorder.reading import Record, recorded
 from recorder.trainings import CASES, STEPS
+from torch import nn
+from torch.nn import functional
 
+from convergence_cli import Recorder
 from convergence_cli.recorder import parameters
 
 pytestmark = [
@@ -190,3 +194,35 @@ def test_settings_of_optimizer_and_model_are_there(tmp_path: Path) -> None:
     (layers,) = record.of("layers")
     assert layers["layers"][0] == ["0", "Conv2d", 40]
     assert record.steps[10]["samples_per_second"] == pytest.approx(16 * record.steps[10]["steps_per_second"])
+
+
+class Shifting(nn.Module):
+    """A language model that is given its labels, and shifts them itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding, self.head = nn.Embedding(12, 12), nn.Linear(12, 12)
+        with torch.no_grad():
+            # Each token is sure to be followed by the next number.
+            self.embedding.weight.copy_(torch.eye(12) * 5)
+            self.head.weight.copy_(torch.eye(12).roll(1, 0))
+
+    def forward(self, input_ids: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
+        logits = self.head(self.embedding(input_ids))
+        loss = functional.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten())
+        return {"loss": loss, "logits": logits}
+
+
+def test_labels_that_a_model_shifts_are_compared_with_what_they_are_compared_with(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = Shifting()
+    optimizer = torch.optim.SGD(model.parameters(), 1e-3)
+    tokens = (torch.arange(8)[:, None] + torch.arange(10)) % 12
+    with Recorder(model, optimizer, out=tmp_path) as recorder:
+        loss = model(tokens, labels=tokens)["loss"]
+        loss.backward()
+        optimizer.step()
+        recorder.step(loss=loss)
+    (confusion,) = Record(tmp_path / "record.jsonl").of("confusion")
+    assert all(label == predicted for label, predicted, _ in confusion["cells"])
+    assert sum(count for *_, count in confusion["cells"]) == 8 * 9

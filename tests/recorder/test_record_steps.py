@@ -70,6 +70,8 @@ def test_validation_is_logged_at_the_step_it_is_of(tmp_path: Path) -> None:
                 recorder.log({"val/loss": 2.5}, top5=torch.tensor([0.9]))
     lines = Record(tmp_path / "record.jsonl").of("step")
     assert [one["step"] for one in lines] == [1, 2, 2, 3]
+    assert "learning_rate" in lines[1]
+    assert "learning_rate" not in lines[2]
     assert lines[2] == lines[2] | {"val/loss": 2.5, "top5": pytest.approx(0.9)}
     assert all("val_loss" not in one for one in lines)
 

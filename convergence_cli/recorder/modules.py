@@ -132,7 +132,10 @@ def layers_of(roots: Sequence[Root]) -> list[tuple[str, str, int]]:
 
 
 def watched(root: Root) -> list[tuple[str, nn.Module]]:
-    """The modules whose outputs are recorded: leaves that compute, recurrent layers, attention, and repeated blocks."""
+    """The modules whose outputs are recorded: leaves that compute, recurrent layers, attention, and repeated blocks.
+
+    Not those that normalise: what they give out is of mean 0 and variance 1 but for their weights, which are recorded.
+    """
     blocks = {
         id(child)
         for module in root.inner.modules()
@@ -141,7 +144,7 @@ def watched(root: Root) -> list[tuple[str, nn.Module]]:
     }
     found = []
     for name, module in root.named_modules():
-        if module is root.inner:
+        if module is root.inner or "norm" in type(module).__name__.lower():
             continue
         leaf = next(module.children(), None) is None or isinstance(module, nn.MultiheadAttention)
         passing = isinstance(module, _PASSING)
@@ -153,12 +156,10 @@ def watched(root: Root) -> list[tuple[str, nn.Module]]:
 
 
 def function_of_module(module: nn.Module) -> str:
-    """The activation function that ``module`` is (as in ``TensorRow``); ``linear`` or ``norm`` for what is none."""
+    """The activation function that ``module`` is (as in ``TensorRow``); ``linear`` for a layer, empty for others."""
     if isinstance(module, (nn.Linear, nn.Bilinear, nn.modules.conv._ConvNd, nn.Embedding, nn.EmbeddingBag)):
         return "linear"
     name = type(module).__name__
-    if "norm" in name.lower():
-        return "norm"
     plain = name.lower().removesuffix("activation")
     # GELUTanh is an approximation of one, and no tanh; a gated unit (SwiGLU) has weights of its own.
     return "gelu" if "gelu" in plain else function_of(plain)

@@ -15,8 +15,8 @@ Prints one figure a line, NAME being a model:
   from the first quartile to the third; ``NAME_disturbed``: in how many of the rounds that count others used more than
   a hundredth of the processor. Where the one is above 3 or the other is not 0, run it again on an idle machine.
 - ``NAME_everyN_overhead_percent``: how much longer a block takes with the recorder than the one without it of its
-  round, the median of the rounds; ``NAME_everyN_range``: between which two figures the true median lies in at least 95
-  of 100 runs (six rounds: the least and the most of all; fewer do not reach 95).
+  round, the mean of two rounds of either direction, the median of all these; ``NAME_everyN_range``: between which two
+  figures the true median lies in at least 95 of 100 runs (twelve rounds: the least and the most; fewer: less often).
 - ``NAME_everyN_by_step_percent``: the same from the median time at each place of the period, so that steps during
   which something else ran do not count. Not on CUDA, where single steps have no time of their own.
 - ``NAME_everyN_thread_ms``: CPU time of the background thread for each sampled step. A free core takes it off the
@@ -193,15 +193,17 @@ def in_turns(
     return {every: [turn[every] for turn in turns] for every in jobs}
 
 
+def balanced(rounds: Sequence[Sequence[float]]) -> list[list[float]]:
+    """Geometric means of a round and the next, which ran backwards: what comes first after a rest is often quicker."""
+    pairs = list(zip(rounds[::2], rounds[1::2], strict=False)) or [(rounds[0], rounds[0])]
+    return [[math.sqrt(one * other) for one, other in zip(*pair, strict=True)] for pair in pairs]
+
+
 def by_step(without: Sequence[Block], watched: Sequence[Block], every: int) -> float:
     """The overhead as a share, from the median at each place of the period, in units of the round's median step."""
     usual = [statistics.median(one.times) for one in without]
-    places = (
-        statistics.median(
-            value / unit for one, unit in zip(watched, usual, strict=True) for value in one.times[place::every]
-        )
-        for place in range(every)
-    )
+    shares = balanced([[value / unit for value in one.times] for one, unit in zip(watched, usual, strict=True)])
+    places = (statistics.median(value for one in shares for value in one[place::every]) for place in range(every))
     return statistics.mean(places) - 1
 
 
@@ -228,7 +230,8 @@ def report(name: str, found: Mapping[int, Sequence[Block]], *, single: bool = Tr
     say(f"{name}_disturbed {sum(share > QUIET for share in worst)}")
     for every in sorted(found, reverse=True)[:-1]:
         watched, title = found[every], f"{name}_every{every}"
-        shares = sorted(100 * (one.step / mean - 1) for one, mean in zip(watched, means, strict=True))
+        ratios = balanced([[one.step / mean] for one, mean in zip(watched, means, strict=True)])
+        shares = sorted(100 * (ratio - 1) for (ratio,) in ratios)
         say(f"{title}_overhead_percent {statistics.median(shares):.2f}")
         say("{}_range {:.2f} {:.2f}".format(title, *around_median(shares)))
         if single:
@@ -259,7 +262,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", nargs="+", choices=MODELS, help="all but gpt, which is for CUDA, unless told")
     parser.add_argument("--every", nargs="+", type=int, help="50 and 10 unless told; gpt: 10")
-    parser.add_argument("--rounds", type=int, help="12, or 6 of the transformer, unless told")
+    parser.add_argument("--rounds", type=int, help="an even number; 12, or 6 of the transformer, unless told")
     parser.add_argument("--patience", type=float, default=PATIENCE)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--peers", action="store_true", help="measure smdebug and Cockpit, too, the same way")

@@ -13,11 +13,11 @@ pytest.importorskip("keras")
 
 import keras
 import numpy as np
-from integrations.lessons import CLASSES, FEATURES, classes, moments, report_on, series, troubles
 from recorder.reading import Record
 
 from convergence_cli.recorder.journal import RecorderWarning
 from convergence_cli.recorder.keras import KerasRecorder
+from integrations.lessons import CLASSES, FEATURES, classes, moments, report_on, series, troubles
 
 # Keras 3.15 on numpy 2.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")

@@ -12,12 +12,12 @@ pytest.importorskip("lightgbm")
 
 import lightgbm
 import numpy as np
-from integrations.lessons import CLASSES, FEATURES, classes, report_on, series, troubles
 from recorder.reading import Record
 
 from convergence_cli import read_run
 from convergence_cli.recorder.journal import RecorderWarning
 from convergence_cli.recorder.lightgbm import LightGBMRecorder
+from integrations.lessons import CLASSES, FEATURES, classes, report_on, series, troubles
 
 NAMES = [f"column_{place}" for place in range(FEATURES)]
 SETTINGS = {

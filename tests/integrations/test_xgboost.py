@@ -13,12 +13,12 @@ pytest.importorskip("xgboost")
 
 import numpy as np
 import xgboost
-from integrations.lessons import CLASSES, FEATURES, classes, report_on, series, troubles
 from recorder.reading import Record
 
 from convergence_cli import read_run
 from convergence_cli.recorder.journal import RecorderWarning
 from convergence_cli.recorder.xgboost import XGBoostRecorder
+from integrations.lessons import CLASSES, FEATURES, classes, report_on, series, troubles
 
 NAMES = [f"column {place}" for place in range(FEATURES)]
 SETTINGS = {"objective": "multi:softprob", "num_class": CLASSES, "eta": 0.2, "max_depth": 3, "nthread": 1, "seed": 0}

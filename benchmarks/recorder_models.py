@@ -4,7 +4,7 @@ Nothing here needs this package, since peers run the same trainings in environme
 
 ``mlp``: 10.0 million parameters, 784 inputs, batch 128, Adam: few large tensors, little work a parameter.
 ``cnn``: a ResNet-18 with the stem that it has on ImageNet, 11.2 million parameters, batch 64 of 3x32x32, SGD with
-momentum. With the stem of its CIFAR version a step takes seven times as long and the recorder costs less of it.
+momentum. With the stem of its CIFAR version a step would take several times as long, and the recorder cost less of it.
 ``transformer``: a GPT, 6 layers of 384, 12.3 million parameters, batch 8 of 128 tokens out of 4096, AdamW.
 ``gpt``: GPT-2 small, 124 million parameters, batch 16 of 512 tokens, AdamW, bfloat16 autocast; for CUDA.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +13,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Later:
+class Later(ABC):
     """A number that the background thread asks for, by ``float``."""
 
-    def __float__(self) -> float:
-        raise NotImplementedError
+    @abstractmethod
+    def __float__(self) -> float: ...
 
 
 class Mean(Later):

@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 
     from convergence_cli.model import Finding
 
-Models = "nn.Module | Sequence[nn.Module] | Mapping[str, nn.Module] | None"
-Optimizers = "Optimizer | Sequence[Optimizer] | Mapping[str, Optimizer] | None"
-
 
 class Recorder:
     """Records the training of ``model`` by ``optimizer`` into ``out/record.jsonl``, tensors each ``every`` steps.

@@ -173,7 +173,7 @@ class Sampled:
                 # A number beside the inputs: of transformers' trainer, how many tokens there are.
                 continue
             self._other("input", root.prefix + name, tensor)
-            self._batch = self._batch or (tensor.shape[0] if tensor.dim() else 0)
+            self._batch = self._batch or tensor.shape[0]
         found = tensor_in(output)
         if found is None:
             return

@@ -12,7 +12,7 @@ import torch
 from recorder.reading import Record
 
 SCRIPT = """
-import sys, json, torch
+import gc, os, sys, torch
 import torch.distributed as dist
 from torch import nn
 from torch.nn import functional
@@ -22,11 +22,8 @@ rank, ranks, out = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 torch.set_num_threads(1)
 dist.init_process_group("gloo", init_method=f"file://{out}/meet-{ranks}", rank=rank, world_size=2)
 torch.manual_seed(0)
-model = nn.parallel.DistributedDataParallel(nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3)))
-optimizer = torch.optim.SGD(model.parameters(), 0.1)
-torch.manual_seed(rank)
 
-def train(recorder):
+def train(model, optimizer, recorder):
     for step in range(6):
         loss = functional.cross_entropy(model(torch.randn(8, 6)), torch.randint(0, 3, (8,)))
         optimizer.zero_grad()
@@ -34,14 +31,23 @@ def train(recorder):
         optimizer.step()
         if recorder: recorder.step(loss=loss)
 
-if ranks == "none":
-    train(None)
-else:
-    with Recorder(model, optimizer, out=f"{out}/{ranks}", every=3, ranks=ranks) as recorder:
-        train(recorder)
-torch.save([p.detach() for p in model.parameters()], f"{out}/weights-{ranks}-{rank}.pt")
+def run():
+    model = nn.parallel.DistributedDataParallel(nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3)))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    torch.manual_seed(rank)
+    if ranks == "none":
+        train(model, optimizer, None)
+    else:
+        with Recorder(model, optimizer, out=f"{out}/{ranks}", every=3, ranks=ranks) as recorder:
+            train(model, optimizer, recorder)
+    torch.save([p.detach() for p in model.parameters()], f"{out}/weights-{ranks}-{rank}.pt")
+
+run()
+gc.collect()
 dist.barrier()
 dist.destroy_process_group()
+# gloo's own threads sometimes abort a process that ends with the interpreter's teardown; all is written by now.
+os._exit(0)
 """
 
 

@@ -12,7 +12,7 @@ from convergence_cli.axis import axis_of, in_words_of
 from convergence_cli.diagnosis import explain
 from convergence_cli.errors import NoLossError, SourceError, UsageError
 from convergence_cli.features.evidence import Evidence
-from convergence_cli.model import Report, Run, RunError, RunReport
+from convergence_cli.model import Report, Run, RunError, RunReport, Verdict
 from convergence_cli.printable import printable
 from convergence_cli.readers._guard import ReadOptions
 from convergence_cli.readers.config import read_config
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 # Verdict states in which there was nothing to judge: no verdict, exit code 2.
 NOTHING_TO_JUDGE = frozenset({"no-loss", "reward-only", "adversarial"})
+# The series that such a state, or a verdict, is about.
+_JUDGED = ("train_loss", "val_loss", "reward", "adversarial_loss")
 
 
 def analyze_paths(
@@ -79,7 +81,10 @@ def read_run(path: str | PathLike[str], settings: Settings | None = None) -> Run
 
 
 def diagnose(run: Any, settings: Settings | None = None) -> RunReport:
-    """The report on one run: a ``Run``, a path, or a data frame with one column a series."""
+    """The report on one run: a ``Run``, a path, or a data frame with one column a series.
+
+    With ``settings.as_of`` on the run as its log was then. Raises ``UsageError`` where that is no step.
+    """
     settings = settings or Settings()
     if not isinstance(run, Run):
         run = _run_of_frame(run, settings) if hasattr(run, "columns") else read_run(run, settings)
@@ -92,7 +97,21 @@ def diagnose(run: Any, settings: Settings | None = None) -> RunReport:
     )
     # A loss that explodes reaches numbers whose differences overflow: to inf, as it should be.
     with np.errstate(all="ignore"):
-        return _judged(Evidence(run), rules)
+        return _judged(Evidence(run) if settings.as_of is None else _evidence_as_of(run, settings.as_of), rules)
+
+
+def _evidence_as_of(whole: Run, step: float) -> Evidence:
+    """What ``whole`` showed when it first passed ``step``."""
+    from convergence_cli.as_of import as_of
+
+    run = as_of(whole, step)
+    evidence = Evidence(run)
+    begun = [curve for role in _JUDGED if (curve := whole.curve(role)) is not None]
+    if begun and not any(run.curve(role) for role in _JUDGED):
+        # It has a loss, only not yet: to name one with --metric would not help.
+        reason = f"{begun[0].name} has no point up to step {step:.12g}."
+        evidence.verdict = Verdict("undetermined", 0.0, "too-few-points", reason)
+    return evidence
 
 
 def _judged(evidence: Evidence, rules: Sequence[Rule]) -> RunReport:

@@ -7,6 +7,7 @@ It can choose rules, metrics and presentation; it cannot name a file to write, n
 
 from __future__ import annotations
 
+import math
 import os
 import stat
 from dataclasses import dataclass, field, fields, replace
@@ -37,7 +38,10 @@ _TRUTH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything a command can be told; ``metrics`` maps a role to the series name that plays it."""
+    """Everything a command can be told; ``metrics`` maps a role to the series name that plays it.
+
+    ``as_of``, in steps of the run's own axis, has runs judged as their logs were when training first passed it.
+    """
 
     profile: str = DEFAULT_PROFILE
     select: tuple[str, ...] = ()
@@ -47,6 +51,7 @@ class Settings:
     exit_zero: bool = False
     metrics: Mapping[str, str] = field(default_factory=dict)
     pattern: str | None = None
+    as_of: float | None = None
     color: str = "auto"
     format: str = "text"
     output: str | None = None
@@ -242,6 +247,8 @@ def _checked(key: str, value: Any, place: str) -> Any:
         if not isinstance(value, bool):
             raise _wrong(key, place, "true or false")
         return value
+    if key == "as_of":
+        return _step(value, place)
     if not isinstance(value, str):
         raise _wrong(key, place, "text")
     if key in _CHOICES and value not in _CHOICES[key]:
@@ -255,6 +262,20 @@ def _checked(key: str, value: Any, place: str) -> Any:
 
         compiled(value, place)
     return None if key == "output" and value in STANDARD_OUTPUT else value
+
+
+def _step(value: Any, place: str) -> float:
+    """``value``, a number or its text, as a step. Raises ``UsageError`` where it is none, or negative."""
+    try:
+        step = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        step = math.nan
+    if not 0 <= step < math.inf:
+        raise UsageError(
+            f"{place}: '{printable(value)}' is not a step.",
+            "Give a number from 0 up, counted as the log counts (steps or epochs), for example 120.",
+        )
+    return step
 
 
 def _wrong(key: str, place: str, wanted: str) -> SettingsError:

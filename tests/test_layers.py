@@ -31,6 +31,7 @@ ALLOWED = {
     "pattern": LEAVES,
     "buckets": {"model"},
     "axis": {"model"},
+    "as_of": {"model", "errors", "axis", "tensor_stats"},
     "codec": {"model", "errors", "printable"},
     "selection": LEAVES,
     "settings": LEAVES | {"selection", "pattern"},
@@ -43,7 +44,7 @@ ALLOWED = {
     "diagnosis": DATA | {"features", "rules"},
     "summary": DATA | {"features"},
     "pipeline": DATA
-    | {"readers", "tensors", "roles", "features", "rules", "diagnosis", "summary", "selection", "settings"},
+    | {"as_of", "readers", "tensors", "roles", "features", "rules", "diagnosis", "summary", "selection", "settings"},
     "reporters": {"", "model", "codec", "printable"},
 }
 # Rooms above the pipeline or beside it (the command line, what runs in the user's training) see all below.

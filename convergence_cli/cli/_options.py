@@ -112,6 +112,15 @@ Pattern = Annotated[
         rich_help_panel=_SETTINGS,
     ),
 ]
+AsOf = Annotated[
+    str | None,
+    typer.Option(
+        "--as-of",
+        metavar="STEP",
+        help="Judge as the log was when training first passed STEP (an epoch, where the log counts epochs).",
+        rich_help_panel=_SETTINGS,
+    ),
+]
 Config = Annotated[
     str | None,
     typer.Option("--config", metavar="FILE", help="Read settings from this file only.", rich_help_panel=_SETTINGS),

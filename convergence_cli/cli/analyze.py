@@ -17,6 +17,7 @@ def command(
     exit_zero: options.ExitZero = False,
     metric: options.Metric = None,
     pattern: options.Pattern = None,
+    as_of: options.AsOf = None,
     config: options.Config = None,
     isolated: options.Isolated = False,
     color: options.Color = None,
@@ -38,6 +39,7 @@ def command(
         exit_zero=exit_zero,
         metric=metric,
         pattern=pattern,
+        as_of=as_of,
         color=color,
     )
     report = analyze(runs, settings, quiet=quiet)

@@ -22,6 +22,7 @@ def command(
     output: options.Output = None,
     metric: options.Metric = None,
     pattern: options.Pattern = None,
+    as_of: options.AsOf = None,
     config: options.Config = None,
     isolated: options.Isolated = False,
     quiet: options.Silent = False,
@@ -29,7 +30,9 @@ def command(
     """One line a run: path, label, confidence and state, with tabs between."""
     if format not in FORMATS:
         raise UsageError(f"'{printable(format)}' is not a format of classify.", f"Choose from: {', '.join(FORMATS)}.")
-    settings = settings_from(runs=runs, config=config, isolated=isolated, output=output, metric=metric, pattern=pattern)
+    settings = settings_from(
+        runs=runs, config=config, isolated=isolated, output=output, metric=metric, pattern=pattern, as_of=as_of
+    )
     # The verdict needs no rule.
     settings = replace(settings, select=(), extend_select=(), ignore=("ALL",))
     report = analyze(runs, settings, quiet=quiet, dumps=False)

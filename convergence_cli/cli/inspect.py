@@ -18,7 +18,7 @@ from convergence_cli.selection import did_you_mean, select_rules
 from convergence_cli.settings import FORMATS, Settings
 
 if TYPE_CHECKING:
-    from convergence_cli.model import TensorTable
+    from convergence_cli.model import Run, TensorTable
     from convergence_cli.tensor_table import View
 
 OWN_FORMATS = (*FORMATS, "csv")
@@ -83,6 +83,7 @@ def command(
     exit_zero: options.ExitZero = False,
     metric: options.Metric = None,
     pattern: options.Pattern = None,
+    as_of: options.AsOf = None,
     config: options.Config = None,
     isolated: options.Isolated = False,
     color: options.Color = None,
@@ -108,6 +109,7 @@ def command(
         exit_zero=exit_zero,
         metric=metric,
         pattern=pattern,
+        as_of=as_of,
         color=color,
     )
     settings = _with_tensor_rules(settings if format != "csv" else replace(settings, format="csv"))
@@ -136,6 +138,7 @@ def _with_tensor_rules(settings: Settings) -> Settings:
 
 
 def _inspect(paths: Sequence[str], settings: Settings, view: "View", *, quiet: bool) -> Report:
+    from convergence_cli.as_of import as_of
     from convergence_cli.pipeline import diagnose, read_paths
     from convergence_cli.tensor_table import table_of, viewed
 
@@ -144,16 +147,27 @@ def _inspect(paths: Sequence[str], settings: Settings, view: "View", *, quiet: b
     with progress(quiet) as show:
         found, errors = read_paths(paths, settings)
         for run in found:
-            if run.tensors is None or not len(run.tensors):
-                errors.append(RunError(run.path, f"{printable(run.path)} holds no tensor dumps.", LAYOUTS))
+            stats = run.tensors if settings.as_of is None else as_of(run, settings.as_of).tensors
+            if stats is None or not len(stats):
+                errors.append(_no_dumps(run, settings))
                 continue
             if show is not None:
                 show(run.name)
             report = diagnose(run, settings)
-            whole.append(table_of(run.tensors, report.findings))
+            whole.append(table_of(stats, report.findings))
             judged.append(replace(report, tensors=viewed(whole[-1], view)))
     if judged and not any(report.tensors and report.tensors.rows for report in judged):
         from convergence_cli.cli._tensor_view import nothing_shown
 
         raise nothing_shown(whole)
     return Report(tuple(judged), tuple(errors), __version__)
+
+
+def _no_dumps(run: "Run", settings: Settings) -> RunError:
+    if run.tensors is None or not len(run.tensors):
+        return RunError(run.path, f"{printable(run.path)} holds no tensor dumps.", LAYOUTS)
+    return RunError(
+        run.path,
+        f"{printable(run.path)} holds no tensor dumps up to step {settings.as_of:.12g}.",
+        f"The first is of step {run.tensors.steps[0]:.12g}: give that or a later one to --as-of.",
+    )

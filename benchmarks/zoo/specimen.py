@@ -1,0 +1,108 @@
+"""One run of the zoo on disk: its log, what our recorder made of it, and the truth."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.building import build
+from zoo.training import Trace, train
+from zoo.truth import Seen, labels_of
+from zoo.writing import FORMATS, write
+
+if TYPE_CHECKING:
+    from zoo.catalogue import Specimen
+    from zoo.log import Log
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What is known of a run. ``labels``: those that are right, the likeliest first.
+
+    ``healthy``: nothing was injected and the only right label is converging.
+    """
+
+    name: str
+    kind: str
+    fault: str | None
+    cause: str | None
+    severity: int | None
+    architecture: str
+    dataset: str
+    optimizer: str
+    format: str
+    labels: tuple[str, ...]
+    trace: Trace
+    seen: Seen
+
+    @property
+    def healthy(self) -> bool:
+        return self.fault is None and self.labels == ("converging",)
+
+    def labels_at(self, step: float) -> tuple[str, ...]:
+        """The labels that were right when training first reached ``step``."""
+        trace = self.trace
+        count = sum(one <= step for one in trace.step)
+        broken = trace.nonfinite_from is not None and trace.nonfinite_from <= step
+        seen = replace(self.seen, evaluations=math.ceil(self.seen.evaluations * step / trace.planned))
+        return labels_of(trace.train[:count], trace.val[:count], trace.constant, broken, seen)
+
+
+def made(specimen: Specimen, root: Path) -> None:
+    """Trains and writes one run into its folder in ``root``, unless it is there."""
+    folder = root / specimen.name
+    if not (folder / "truth.json").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        make(specimen, folder)
+
+
+def make(specimen: Specimen, folder: Path) -> None:
+    """Trains ``specimen`` and writes it into ``folder``; the truth comes last."""
+    plan = specimen.plan()
+    training = build(plan)
+    folder.mkdir(parents=True)
+    log, trace = train(training, folder / "recorded")
+    dice = random.Random(plan.seed)
+    formats = [name for name in FORMATS if name != "keras" or log.per_epoch]
+    how = dice.choice(formats)
+    write(log, folder / "run", how)
+    data: dict[str, Any] = {
+        "name": specimen.name,
+        "kind": specimen.kind,
+        "fault": specimen.kind if specimen.fault else None,
+        "cause": specimen.fault.cause if specimen.fault else None,
+        "severity": specimen.severity,
+        "architecture": plan.architecture,
+        "dataset": plan.dataset,
+        "optimizer": plan.optimizer,
+        "format": how,
+        "learning_rate": plan.learning_rate,
+        "batch_size": training.batch_size,
+        "seen": {"chance": sees_chance(log), "evaluations": len(log.val_loss), "points": points_of(log)},
+        "trace": trace.as_data(),
+    }
+    (folder / "truth.json").write_text(json.dumps(data))
+
+
+def sees_chance(log: Log) -> bool:
+    """Whether the log shows what chance level is."""
+    return "num_classes" in log.config
+
+
+def points_of(log: Log) -> int:
+    """Points of the training loss."""
+    return len(log.train_loss)
+
+
+def truth_of(folder: Path) -> Truth:
+    """The truth beside a run; the labels come from the trace and are not stored."""
+    data = json.loads((folder / "truth.json").read_text())
+    trace, seen = Trace(**data["trace"]), Seen(**data["seen"])
+    labels = labels_of(trace.train, trace.val, trace.constant, trace.nonfinite_from is not None, seen)
+    kept = ("name", "kind", "fault", "cause", "severity", "architecture", "dataset", "optimizer", "format")
+    return Truth(**{key: data[key] for key in kept}, labels=labels, trace=trace, seen=seen)

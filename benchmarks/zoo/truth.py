@@ -1,0 +1,123 @@
+"""What a training really did, told from its trace: noise-free losses that no log has.
+
+The labels are defined here once, by plain comparisons of levels, with a zone between two labels in which either is
+right (as two readers of a curve would disagree). The classifier never sees a trace.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# A loss that fell by less than the first of these is stuck, by more than the second is not.
+FALL = (0.02, 0.06)
+# The same for what was learnt beyond a constant answer, as a share of the loss of that answer.
+SKILL = (0.02, 0.05)
+# The share of its drop that a loss has given back.
+BACK = (0.25, 0.6)
+# A rise above the first value, as a share of it.
+RISEN = (0.04, 0.15)
+# A rise of validation above its best as a share of the best, and as a share of the drop before it.
+VAL_RISE = (0.04, 0.10)
+VAL_BACK = (0.015, 0.04)
+TRAIN_FALL = (0.0, 0.03)
+TINY = 1e-300
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the log shows of the run: whether classes can be known, how many evaluations and points it has."""
+
+    chance: bool
+    evaluations: int
+    points: int
+
+
+def labels_of(
+    train: Sequence[float], val: Sequence[float], constant: float | None, nonfinite: bool, seen: Seen
+) -> tuple[str, ...]:
+    """The labels that are right; the first is the likeliest. ``train`` and ``val``: noise-free losses over time."""
+    if nonfinite or not train or not all(abs(one) < 1e30 for one in train):
+        return ("diverging",)
+    first, end = train[0], _end(train)
+    smooth = _smooth(train)
+    best = min(*smooth, end)
+    size = max(abs(first), abs(best), TINY)
+    drop, rise = first - best, end - best
+    found = _diverging(first, end, best, size, train)
+    if found == ("diverging",):
+        return found
+    stuck = _stuck(first, end, size, constant, seen)
+    over = _overfitting(train, val, seen) if seen.evaluations else ()
+    if over == ("overfitting",) and (not stuck or stuck[0] != "stuck") and rise < BACK[0] * max(drop, TINY):
+        return over
+    labels = [*found, *over, *stuck]
+    if not labels or (stuck != ("stuck",) and "converging" not in labels and not found):
+        labels.append("converging")
+    if seen.points < 6:
+        labels.append("undetermined")
+    return tuple(dict.fromkeys(labels))
+
+
+def _end(values: Sequence[float]) -> float:
+    return median(values[-max(len(values) // 10, 1) :])
+
+
+def _smooth(values: Sequence[float]) -> list[float]:
+    return [median(values[max(i - 1, 0) : i + 2]) for i in range(len(values))] if len(values) > 4 else list(values)
+
+
+def _diverging(
+    first: float, end: float, best: float, size: float, train: Sequence[float]
+) -> tuple[str, ...]:
+    drop, rise = first - best, end - best
+    if drop > 0.05 * size:
+        back = rise / drop
+        if back >= BACK[1] and rise > 0.05 * size:
+            return ("diverging",)
+        if back >= BACK[0] or (best > 0 and end > 3 * best and back > 0.1):
+            return ("diverging", "converging")
+    risen = (end - first) / size
+    if risen >= RISEN[1]:
+        blown = max(train) > 3 * end and train[-1] <= end
+        return ("diverging", "stuck", "converging") if blown and risen < 0.5 else ("diverging",)
+    if risen >= RISEN[0]:
+        return ("stuck", "diverging")
+    if max(train) > 2 * max(first, end) + TINY and first > 0 and (first - end) < FALL[1] * size:
+        # It blew up and came back to where it was, or to chance.
+        return ("stuck", "diverging", "converging")
+    return ()
+
+
+def _stuck(first: float, end: float, size: float, constant: float | None, seen: Seen) -> tuple[str, ...]:
+    fall = (first - end) / size
+    skill = 1.0 if constant is None else 1 - end / max(constant, TINY)
+    good_already = constant is not None and first < 0.7 * constant
+    if fall < FALL[0]:
+        return ("converging", "stuck") if good_already else ("stuck",)
+    if skill < SKILL[0] and not good_already:
+        return ("stuck",) if seen.chance and fall < 0.3 else ("stuck", "converging")
+    if fall < FALL[1] or skill < SKILL[1]:
+        return ("converging", "stuck")
+    return ()
+
+
+def _overfitting(train: Sequence[float], val: Sequence[float], seen: Seen) -> tuple[str, ...]:
+    smooth = _smooth(val)
+    end = _end(val)
+    best = min(smooth)
+    place = smooth.index(best)
+    size = abs(best) if best > 0 else max(max(val) - best, TINY)
+    rise, back = (end - best) / max(size, TINY), (end - best) / max(val[0] - best, 0.05 * size, TINY)
+    then, now = _smooth(train)[place], _end(train)
+    fall = (then - now) / max(abs(then), abs(now), TINY)
+    if rise < VAL_RISE[0] or back < VAL_BACK[0] or fall < TRAIN_FALL[0]:
+        return ()
+    clear = rise >= VAL_RISE[1] and back >= VAL_BACK[1] and fall >= TRAIN_FALL[1]
+    if clear and seen.evaluations >= 8:
+        return ("overfitting",)
+    return ("overfitting", "converging")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from zoo import faults, more_faults
 from zoo.odd import ODD
 from zoo.plan import ARCHITECTURES, FITTING, Plan, draw
+from zoo.players import PLAYERS
 
 Change = Callable[[Plan, int, random.Random], None]
 CLASSES = ("digits", "wine", "cancer", "moons", "clusters", "shapes", "waves")
@@ -19,6 +20,8 @@ HIDDEN = tuple(name for name in ARCHITECTURES if name != "linear")
 FEED_FORWARD = ("mlp", "deep-mlp", "cnn", "autoencoder")
 SEVERITIES = 4
 HEALTHY = "healthy"
+# What is met so much more seldom than the other oddities that equal shares would mislead.
+RARE = {"late-drop": 3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +39,12 @@ class Fault:
 FAULTS = {
     fault.name: fault
     for fault in (
-        Fault("learning-rate-too-high", "learning-rate-too-high", faults.learning_rate_too_high, weight=3),
-        Fault("learning-rate-too-low", "learning-rate-too-low", faults.learning_rate_too_low, weight=2),
+        Fault("learning-rate-too-high", "learning-rate-too-high", faults.learning_rate_too_high, weight=5),
+        Fault("learning-rate-too-low", "learning-rate-too-low", faults.learning_rate_too_low, weight=3),
         Fault("missing-warmup", "missing-warmup", faults.missing_warmup, HIDDEN),
         Fault("missing-decay", "missing-decay", faults.missing_decay),
         Fault("early-decay", "learning-rate-too-low", faults.early_decay),
-        Fault("rising-rate", "learning-rate-too-high", faults.rising_rate, weight=2),
+        Fault("rising-rate", "learning-rate-too-high", faults.rising_rate, weight=3),
         Fault("batch-too-small", "batch-too-small", faults.batch_too_small),
         Fault("batch-too-large", "batch-too-large", faults.batch_too_large),
         Fault("stale-gradients", "stale-gradients", faults.stale_gradients),
@@ -49,9 +52,9 @@ FAULTS = {
         Fault("exploding-gradient", "exploding-gradient", faults.exploding_gradient, ("deep-mlp", "rnn", "residual")),
         Fault("vanishing-gradient", "vanishing-gradient", faults.vanishing_gradient, DEEP),
         Fault("frozen-parameters", "frozen-parameters", faults.frozen_parameters),
-        Fault("numerical-overflow", "numerical-overflow", faults.numerical_overflow),
-        Fault("flipped-gradient", "wrong-loss", faults.flipped_gradient),
-        Fault("bad-batch", "bad-batch", faults.bad_batch),
+        Fault("numerical-overflow", "numerical-overflow", faults.numerical_overflow, weight=2),
+        Fault("flipped-gradient", "wrong-loss", faults.flipped_gradient, weight=2),
+        Fault("bad-batch", "bad-batch", faults.bad_batch, weight=2),
         Fault("saturated-activation", "saturated-activation", more_faults.saturated_activation, FEED_FORWARD),
         Fault("dying-relu", "dying-relu", more_faults.dying_relu, FEED_FORWARD),
         Fault("symmetric-initialization", "symmetric-initialization", more_faults.symmetric_initialization, HIDDEN),
@@ -69,14 +72,18 @@ FAULTS = {
         Fault("data-leakage", "data-leakage", more_faults.data_leakage, datasets=(*CLASSES, *REALS)),
         Fault("excessive-weight-decay", "underfitting", more_faults.excessive_weight_decay),
         Fault("excessive-dropout", "underfitting", more_faults.excessive_dropout, ("mlp", "deep-mlp", "transformer")),
-        Fault("disconnected-input", "underfitting", more_faults.disconnected_input, datasets=(*CLASSES, *REALS, *TOKENS)),
+        Fault("disconnected-input", "underfitting", more_faults.disconnected_input,
+              datasets=(*CLASSES, *REALS, *TOKENS)),
     )
 }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Specimen:
-    """One run of the zoo: ``fault`` is None for a healthy one, whose ``kind`` is ``healthy`` or a name of ``ODD``."""
+    """One run of the zoo: ``fault`` is None for a healthy one, whose ``kind`` is ``healthy`` or a name of ``ODD``.
+
+    Those of ``PLAYERS`` are healthy, too, and have no plan.
+    """
 
     kind: str
     number: int
@@ -96,10 +103,20 @@ class Specimen:
         """0 (barely visible) to 3, None for a healthy run."""
         return self.number % SEVERITIES if self.fault else None
 
+    @property
+    def has_plan(self) -> bool:
+        return self.kind not in PLAYERS
+
+    def drawn(self) -> tuple[int, random.Random]:
+        """The seed of the training and the dice for all else, the same for the same specimen."""
+        dice = random.Random(f"{self.seed}/{self.kind}/{self.number}")
+        return dice.randrange(1 << 30), dice
+
     def plan(self) -> Plan:
         """The plan of the training, the same for the same seed."""
-        dice = random.Random(f"{self.seed}/{self.kind}/{self.number}")
-        seed = dice.randrange(1 << 30)
+        if not self.has_plan:
+            raise ValueError(f"{self.name} has no plan")
+        seed, dice = self.drawn()
         fault = self.fault
         if fault is None:
             plan = draw(dice, seed)
@@ -120,13 +137,15 @@ class Specimen:
 
 
 def specimens(seed: int, size: float) -> list[Specimen]:
-    """The zoo: ``size`` 1 is the full one. Faulty and healthy runs in turn, so that any prefix of it is balanced."""
-    each, odd, plain = max(round(16 * size), 1), max(round(24 * size), 1), max(round(440 * size), 4)
-    faulty = [
-        Specimen(name, number, seed) for name, fault in FAULTS.items() for number in range(each * fault.weight)
-    ]
+    """The zoo: ``size`` 1 is the full one. Faulty and healthy runs in turn, so that any prefix of it is balanced.
+
+    The few of ``PLAYERS``, which are healthy, come last.
+    """
+    each, odd, plain = max(round(16 * size), 1), max(round(24 * size), 1), max(round(560 * size), 4)
+    faulty = [Specimen(name, number, seed) for name, fault in FAULTS.items() for number in range(each * fault.weight)]
     healthy = [Specimen(HEALTHY, number, seed) for number in range(plain)]
-    healthy += [Specimen(name, number, seed) for name in ODD for number in range(odd)]
+    healthy += [Specimen(name, number, seed) for name in ODD for number in range(-(-odd // RARE.get(name, 1)))]
     mixed = faulty + healthy
     random.Random(seed).shuffle(mixed)
-    return mixed
+    few = max(round(12 * size), 1)
+    return mixed + [Specimen(name, number, seed) for name in PLAYERS for number in range(few)]

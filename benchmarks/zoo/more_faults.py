@@ -216,6 +216,8 @@ def excessive_dropout(plan: Plan, severity: int, dice: random.Random) -> None:
 def disconnected_input(plan: Plan, severity: int, dice: random.Random) -> None:
     """The inputs are lost: most features, all but noise, or all."""
     share = (0.7, 0.95, 1.0, 1.0)[severity]
+    # Batches of one value only have no spread to divide by.
+    plan.norm = ""
 
     def change(training: Training) -> None:
         data = training.data

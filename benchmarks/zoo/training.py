@@ -73,6 +73,9 @@ class _Run:
         torch.manual_seed(self.plan.seed + 1)
         self.optimizer = optimizer_of(training)
         self.recorded = recorded
+        if self.plan.logged == "epochs" and self.plan.steps < 3 * training.steps_per_epoch:
+            # Nobody logs once an epoch where there are hardly any.
+            self.plan.logged = "windows"
         self.log = Log(per_epoch=self.plan.logged == "epochs", config=_config(training))
         comparable = self.plan.loss == "default" and not self.plan.smoothing
         self.trace = Trace(constant=self.data.constant_loss if comparable else None, planned=self.plan.steps)
@@ -111,7 +114,10 @@ class _Run:
                 finite = math.isfinite(loss)
                 self.trace.nonfinite_from = None if finite else self.trace.nonfinite_from or step
                 broken = 0 if finite else broken + 1
-                if stop or (broken > max(self.every, 3) and self.plan.stops_at_nan):
+                if broken > max(self.every, 3) and self.plan.stops_at_nan:
+                    self._write(step, loss, last=True)
+                    break
+                if stop:
                     break
                 if crash and step == int(0.8 * crash):
                     kept = (step, copy.deepcopy(self.model.state_dict()), copy.deepcopy(self.optimizer.state_dict()))
@@ -161,10 +167,11 @@ class _Run:
             self.norm = norm
         return loss.item()
 
-    def _write(self, step: int, loss: float) -> bool:
-        """Logs what is due at ``step``; whether the user's patience has ended."""
+    def _write(self, step: int, loss: float, last: bool = False) -> bool:
+        """Logs what is due at ``step``, or at the ``last`` in any case; whether the user's patience has ended."""
         log, epoch = self.log, step / self.training.steps_per_epoch
         due = step % (self.training.steps_per_epoch if log.per_epoch else self.every) == 0
+        due = due or (last and bool(self.window))
         if due or step == 1 and not log.per_epoch and self.plan.logged == "steps":
             losses = [one for one, _ in self.window]
             value = loss if self.plan.logged == "steps" else math.fsum(losses) / len(losses)

@@ -13,18 +13,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# A loss that fell by less than the first of these is stuck, by more than the second is not.
-FALL = (0.02, 0.06)
-# The same for what was learnt beyond a constant answer, as a share of the loss of that answer.
-SKILL = (0.02, 0.05)
-# The share of its drop that a loss has given back.
+# Each pair encloses the peers' threshold by a factor of about two on either side: 2 % of progress (runmedic) ...
+FALL = (0.01, 0.04)
+# ... the same for what was learnt beyond a constant answer, as a share of the loss of that answer ...
+SKILL = (0.01, 0.04)
+# ... a good third of the drop given back ...
 BACK = (0.25, 0.6)
-# A rise above the first value, as a share of it.
+# ... a rise above the first value, as a share of it ...
 RISEN = (0.04, 0.15)
-# A rise of validation above its best as a share of the best, and as a share of the drop before it.
-VAL_RISE = (0.04, 0.10)
-VAL_BACK = (0.015, 0.04)
+# ... and validation 5 % above its best (runmedic), which is also a share of the drop before it.
+VAL_RISE = (0.025, 0.10)
+VAL_BACK = (0.004, 0.04)
 TRAIN_FALL = (0.0, 0.03)
+# A fall of this share is seen as progress, though all that was learnt may be a constant answer.
+SEEN_FALL = 0.1
+FEW = 6
 TINY = 1e-300
 
 
@@ -40,7 +43,17 @@ class Seen:
 def labels_of(
     train: Sequence[float], val: Sequence[float], constant: float | None, nonfinite: bool, seen: Seen
 ) -> tuple[str, ...]:
-    """The labels that are right; the first is the likeliest. ``train`` and ``val``: noise-free losses over time."""
+    """The labels that are right; the first is the likeliest. ``train`` and ``val``: noise-free losses over time.
+
+    With very few points it is also right to say that they are too few.
+    """
+    found = _labels_of(train, val, constant, nonfinite, seen)
+    return (*found, "undetermined") if seen.points < FEW else found
+
+
+def _labels_of(
+    train: Sequence[float], val: Sequence[float], constant: float | None, nonfinite: bool, seen: Seen
+) -> tuple[str, ...]:
     if nonfinite or not train or not all(abs(one) < 1e30 for one in train):
         return ("diverging",)
     first, end = train[0], _end(train)
@@ -58,8 +71,6 @@ def labels_of(
     labels = [*found, *over, *stuck]
     if not labels or (stuck != ("stuck",) and "converging" not in labels and not found):
         labels.append("converging")
-    if seen.points < 6:
-        labels.append("undetermined")
     return tuple(dict.fromkeys(labels))
 
 
@@ -100,7 +111,7 @@ def _stuck(first: float, end: float, size: float, constant: float | None, seen: 
     if fall < FALL[0]:
         return ("converging", "stuck") if good_already else ("stuck",)
     if skill < SKILL[0] and not good_already:
-        return ("stuck",) if seen.chance and fall < 0.3 else ("stuck", "converging")
+        return ("stuck",) if seen.chance and fall < SEEN_FALL else ("stuck", "converging")
     if fall < FALL[1] or skill < SKILL[1]:
         return ("converging", "stuck")
     return ()

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convergence_cli.features import classifier
+from convergence_cli.features import memberships
 from convergence_cli.features.evidence import MIN_POINTS
 from convergence_cli.model import LABELS, Verdict
 from convergence_cli.printable import counted
 
 if TYPE_CHECKING:
-    from convergence_cli.features.classifier import Judgement
+    from convergence_cli.features.memberships import Judgement
     from convergence_cli.features.evidence import Evidence, Loss
 
 # A verdict less likely than this is not given.
@@ -27,24 +27,15 @@ TREND_Z = 2.5
 
 def verdict_of(evidence: Evidence) -> Verdict:
     """The verdict on a run; ``undetermined`` with the reason where there is too little to go by."""
-    broken = _non_finite(evidence)
-    if broken is not None:
-        return broken
+    certain = certain_of(evidence)
+    if certain is not None:
+        return certain
     loss = evidence.loss
-    refused = _refusal(evidence)
-    if loss is None or refused is not None:
-        state, reason = refused or ("no-loss", "No series of the log is recognised as a loss.")
-        return Verdict("undetermined", 0.0, state, reason)
-    if len(loss.shape.view) < MIN_POINTS or loss.shape.points < MIN_POINTS:
-        reason = f"{loss.name} has {counted(loss.shape.points, 'point')}; a verdict needs at least {MIN_POINTS}."
-        return Verdict("undetermined", 0.0, "too-few-points", reason, best_step=_best_step(evidence))
-    blown = _blown_up(evidence, loss)
-    if blown is not None:
-        return blown
+    assert loss is not None
     chance = evidence.chance
     val = evidence.val_loss
     assert chance is not None
-    judged = classifier.judge(loss.shape, None if val is None else val.shape, evidence.gap, chance)
+    judged = memberships.judge(loss.shape, None if val is None else val.shape, evidence.gap, chance)
     probabilities = judged.probabilities
     best = max(LABELS, key=lambda label: probabilities[label])
     # What the noise hides is no evidence of progress.
@@ -56,6 +47,22 @@ def verdict_of(evidence: Evidence) -> Verdict:
         return Verdict("undetermined", 0.0, "ambiguous", reason, best_step=_best_step(evidence))
     state, since, reason = _DESCRIBE[best](evidence, loss, judged)
     return Verdict(best, probabilities[best], state, reason, probabilities, since, _best_step(evidence))
+
+
+def certain_of(evidence: Evidence) -> Verdict | None:
+    """The verdict where it takes no classifier: NaN, no loss, too few points, a loss that blew up at once."""
+    broken = _non_finite(evidence)
+    if broken is not None:
+        return broken
+    loss = evidence.loss
+    refused = _refusal(evidence)
+    if loss is None or refused is not None:
+        state, reason = refused or ("no-loss", "No series of the log is recognised as a loss.")
+        return Verdict("undetermined", 0.0, state, reason)
+    if len(loss.shape.view) < MIN_POINTS or loss.shape.points < MIN_POINTS:
+        reason = f"{loss.name} has {counted(loss.shape.points, 'point')}; a verdict needs at least {MIN_POINTS}."
+        return Verdict("undetermined", 0.0, "too-few-points", reason, best_step=_best_step(evidence))
+    return _blown_up(evidence, loss)
 
 
 def _refusal(evidence: Evidence) -> tuple[str, str] | None:
@@ -148,7 +155,7 @@ def _diverging(evidence: Evidence, loss: Loss, judged: Judgement) -> tuple[str, 
     shape = loss.shape
     since = _onset(loss)
     leaving = max(shape.tail_jump, shape.climbing)
-    if leaving and shape.fall_z < classifier.RISING_Z:
+    if leaving and shape.fall_z < memberships.RISING_Z:
         return (
             "rising",
             float(loss.curve.step[-leaving]),

@@ -1,0 +1,109 @@
+"""Runs of the zoo as the classifier meets them: features of whole logs and of prefixes, with the truth beside."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from convergence_cli.as_of import as_of
+from convergence_cli.features.evidence import MIN_POINTS, Evidence
+from convergence_cli.features.vector import Vector, vector_of
+from convergence_cli.model import LABELS
+from convergence_cli.pipeline import read_run
+from zoo.specimen import Truth, truth_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from convergence_cli.model import Run
+
+PREFIXES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A run as of ``share`` of its planned steps. ``certain``: the verdict that is given before any classifier is
+
+    asked (NaN, too few points, ...), None where it is asked; ``vector`` is None where it is not.
+    """
+
+    truth: Truth
+    share: float
+    labels: tuple[str, ...]
+    vector: Vector | None
+    certain: str | None
+
+    @property
+    def whole(self) -> bool:
+        """Whether this is the run as it ended."""
+        return self.share >= 1
+
+
+def folders_of(root: Path) -> list[Path]:
+    """The finished runs of a zoo, by name."""
+    return sorted(folder for folder in root.iterdir() if (folder / "truth.json").exists())
+
+
+def axis_scale(run: Run, truth: Truth) -> float:
+    """Units of the log's own axis in one step: 1, or less where it counts epochs."""
+    losses = [curve for role in ("train_loss", "val_loss") if (curve := run.curve(role)) is not None]
+    last = max((float(curve.step[-1]) for curve in losses), default=0.0)
+    ended = truth.trace.step[-1]
+    return last / ended if last < 0.5 * ended else 1.0
+
+
+def example_of(run: Run, truth: Truth, share: float = 1.0) -> Example:
+    """``run`` as of ``share`` of its planned steps."""
+    step = share * truth.trace.planned
+    seen = run if share >= 1 else as_of(run, step * axis_scale(run, truth))
+    labels = truth.labels if share >= 1 else expected(truth, step)
+    with np.errstate(all="ignore"):
+        evidence = Evidence(seen)
+        loss, val = evidence.loss, evidence.val_loss
+        certain = certain_verdict(evidence)
+        if certain is not None or loss is None or len(loss.shape.view) < MIN_POINTS:
+            return Example(truth, share, labels, None, certain or "undetermined")
+        assert evidence.chance is not None
+        vector = vector_of(loss.shape, None if val is None else val.shape, evidence.gap, evidence.chance)
+    return Example(truth, share, labels, vector, None)
+
+
+def certain_verdict(evidence: Evidence) -> str | None:
+    """The label where it does not rest on the classifier."""
+    from convergence_cli.features.verdict import certain_of
+
+    verdict = certain_of(evidence)
+    return None if verdict is None else verdict.label
+
+
+def expected(truth: Truth, step: float) -> tuple[str, ...]:
+    """The right labels as of ``step``. A healthy run is not failing at any time, however it looks so far."""
+    if truth.labels == ("converging",):
+        return truth.labels
+    now = tuple(label for label in truth.labels_at(step) if label != "undetermined")
+    both = tuple(label for label in now if label in truth.labels)
+    return both or now
+
+
+def examples_of(folder: Path, shares: tuple[float, ...] = ()) -> Iterator[Example]:
+    """The whole run and prefixes of it: at ``shares``, or at random ones that the name of the run decides."""
+    truth = truth_of(folder)
+    run = read_run(folder / "run")
+    if truth.fixed_labels:
+        return
+    dice = random.Random(truth.name)
+    ended = truth.trace.step[-1] / truth.trace.planned
+    for share in (1.0, *(shares or sorted(dice.uniform(0.03, ended) for _ in range(PREFIXES)))):
+        if share >= 1 or share <= ended:
+            yield example_of(run, truth, share)
+
+
+def matrix_of(examples: list[Example]) -> tuple[np.ndarray, np.ndarray]:
+    """Features, shape (n, features), and which labels are right, shape (n, labels), of examples with a vector."""
+    rows = np.array([one.vector.values for one in examples if one.vector is not None])
+    right = np.array([[label in one.labels for label in LABELS] for one in examples if one.vector is not None])
+    return rows, right

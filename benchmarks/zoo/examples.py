@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convergence_cli.as_of import as_of
-from convergence_cli.features.evidence import MIN_POINTS, Evidence
+from convergence_cli.features.evidence import Evidence
+from convergence_cli.features.gap import MIN_EVALS
 from convergence_cli.features.vector import Vector, vector_of
+from convergence_cli.features.verdict import certain_of
 from convergence_cli.model import LABELS
 from convergence_cli.pipeline import read_run
 from zoo.specimen import Truth, truth_of
@@ -28,7 +30,8 @@ PREFIXES = 3
 class Example:
     """A run as of ``share`` of its planned steps. ``certain``: the verdict that is given before any classifier is
 
-    asked (NaN, too few points, ...), None where it is asked; ``vector`` is None where it is not.
+    asked (NaN, too few points, ...), None where it is asked; ``vector`` is None where it is not. ``validated``:
+    there are evaluations enough to tell overfitting.
     """
 
     truth: Truth
@@ -36,6 +39,7 @@ class Example:
     labels: tuple[str, ...]
     vector: Vector | None
     certain: str | None
+    validated: bool = False
 
     @property
     def whole(self) -> bool:
@@ -61,23 +65,21 @@ def example_of(run: Run, truth: Truth, share: float = 1.0) -> Example:
     step = share * truth.trace.planned
     seen = run if share >= 1 else as_of(run, step * axis_scale(run, truth))
     labels = truth.labels if share >= 1 else expected(truth, step)
+    return Example(truth, share, labels, *looked_at(seen))
+
+
+def looked_at(run: Run) -> tuple[Vector | None, str | None, bool]:
+    """Features, the label that needs none, and whether there are evaluations enough."""
     with np.errstate(all="ignore"):
-        evidence = Evidence(seen)
-        loss, val = evidence.loss, evidence.val_loss
-        certain = certain_verdict(evidence)
-        if certain is not None or loss is None or len(loss.shape.view) < MIN_POINTS:
-            return Example(truth, share, labels, None, certain or "undetermined")
+        evidence = Evidence(run)
+        loss, val, gap = evidence.loss, evidence.val_loss, evidence.gap
+        certain = certain_of(evidence)
+        if certain is not None:
+            return None, certain.label, False
+        assert loss is not None
         assert evidence.chance is not None
-        vector = vector_of(loss.shape, None if val is None else val.shape, evidence.gap, evidence.chance)
-    return Example(truth, share, labels, vector, None)
-
-
-def certain_verdict(evidence: Evidence) -> str | None:
-    """The label where it does not rest on the classifier."""
-    from convergence_cli.features.verdict import certain_of
-
-    verdict = certain_of(evidence)
-    return None if verdict is None else verdict.label
+        vector = vector_of(loss.shape, None if val is None else val.shape, gap, evidence.chance)
+    return vector, None, gap is not None and gap.evals >= MIN_EVALS
 
 
 def expected(truth: Truth, step: float) -> tuple[str, ...]:

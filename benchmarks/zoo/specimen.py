@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING, Any
 from zoo import players
 from zoo.building import build
 from zoo.training import Trace, train
-from zoo.truth import Seen, labels_of
+from zoo.truth import Seen, hidden_by, labels_of
 from zoo.writing import FORMATS, write
 
 if TYPE_CHECKING:
     from zoo.catalogue import Specimen
     from zoo.log import Log
     from zoo.plan import Plan
+
+
+SHIFTED = frozenset({"large-constant"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,12 @@ def _trained(plan: Plan, folder: Path) -> dict[str, Any]:
         "format": how,
         "learning_rate": plan.learning_rate,
         "batch_size": training.batch_size,
-        "seen": {"chance": sees_chance(log), "evaluations": len(log.val_loss), "points": points_of(log)},
+        "seen": {
+            "chance": sees_chance(log),
+            "evaluations": len(log.val_loss),
+            "points": points_of(log),
+            "hides": hides([one[2] for one in log.train_loss], [one[2] for one in log.val_loss]),
+        },
         "trace": trace.as_data(),
     }
 
@@ -127,6 +135,11 @@ def sees_chance(log: Log) -> bool:
     return "num_classes" in log.config
 
 
+def hides(train: list[float], val: list[float]) -> float:
+    """The share of the loss by which a change drowns in the noise, of training or of validation, which shows less."""
+    return min(hidden_by(series) if len(series) >= 5 else 1.0 for series in (train, val))
+
+
 def points_of(log: Log) -> int:
     """Points of the training loss."""
     return len(log.train_loss)
@@ -135,7 +148,7 @@ def points_of(log: Log) -> int:
 def truth_of(folder: Path) -> Truth:
     """The truth beside a run; the labels come from the trace and are not stored."""
     data = json.loads((folder / "truth.json").read_text())
-    trace, seen = Trace(**data["trace"]), Seen(**data["seen"])
+    trace, seen = Trace(**data["trace"]), Seen(**data["seen"], shifted=data["kind"] in SHIFTED)
     fixed = tuple(data.get("fixed_labels", ()))
     labels = fixed or labels_of(trace.train, trace.val, trace.constant, trace.nonfinite_from is not None, seen)
     kept = ("name", "kind", "fault", "cause", "severity", "architecture", "dataset", "optimizer", "format")

@@ -7,6 +7,7 @@ right (as two readers of a curve would disagree). The classifier never sees a tr
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -27,17 +28,37 @@ VAL_BACK = (0.004, 0.04)
 TRAIN_FALL = (0.0, 0.03)
 # A fall of this share is seen as progress, though all that was learnt may be a constant answer.
 SEEN_FALL = 0.1
+# A drop below this share of the loss is little to lose.
+LITTLE = 0.15
 FEW = 6
 TINY = 1e-300
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the log shows of the run: whether classes can be known, how many evaluations and points it has."""
+    """What the log shows of the run: whether classes can be known, how many evaluations and points it has.
+
+    ``hides``: a change of this share of the loss drowns in the noise of what was logged. ``shifted``: a constant was
+    added to the loss, beside which its changes look small.
+    """
 
     chance: bool
     evaluations: int
     points: int
+    hides: float = 0.0
+    shifted: bool = False
+
+
+def hidden_by(values: Sequence[float]) -> float:
+    """Twice the standard error of the difference of two thirds of ``values``, as a share of their level.
+
+    The noise of a point is told from the differences of neighbours, robustly.
+    """
+    finite = [one for one in values if abs(one) < 1e30]
+    if len(finite) < 4:
+        return 1.0
+    spread = 1.4826 * median(abs(b - a) for a, b in pairwise(finite)) / 2**0.5
+    return 2 * spread * (2 * 3 / len(finite)) ** 0.5 / max(abs(median(finite[: len(finite) // 3 + 1])), TINY)
 
 
 def labels_of(
@@ -45,10 +66,17 @@ def labels_of(
 ) -> tuple[str, ...]:
     """The labels that are right; the first is the likeliest. ``train`` and ``val``: noise-free losses over time.
 
-    With very few points it is also right to say that they are too few.
+    With very few points it is also right to say that they are too few, and where only a change decides that the noise
+    of the log hides, that it is hidden.
     """
     found = _labels_of(train, val, constant, nonfinite, seen)
-    return (*found, "undetermined") if seen.points < FEW else found
+    hidden = seen.hides > FALL[1] and set(found) <= {"stuck", "converging"} and _small(train)
+    return (*found, "undetermined") if seen.points < FEW or hidden else found
+
+
+def _small(train: Sequence[float]) -> bool:
+    """Whether the loss fell by no more than twice what makes the difference between stuck and converging."""
+    return abs(train[0] - _end(train)) < 2 * FALL[1] * max(abs(train[0]), TINY)
 
 
 def _labels_of(
@@ -89,8 +117,9 @@ def _diverging(
     if drop > 0.05 * size:
         back = rise / drop
         if back >= BACK[1] and rise > 0.05 * size:
-            return ("diverging",)
-        if back >= BACK[0] or (best > 0 and end > 3 * best and back > 0.1):
+            # Who has hardly learnt anything has hardly anything to lose.
+            return ("diverging",) if drop > LITTLE * size or end > (1 + RISEN[1]) * abs(first) else ("stuck", "diverging")
+        if back >= BACK[0] or (best > 0 and end > 1.5 * best and back > 0.1):
             return ("diverging", "converging")
     risen = (end - first) / size
     if risen >= RISEN[1]:
@@ -118,6 +147,9 @@ def _stuck(first: float, end: float, size: float, constant: float | None, seen: 
 
 
 def _overfitting(train: Sequence[float], val: Sequence[float], seen: Seen) -> tuple[str, ...]:
+    # Before the first evaluation nobody has looked: a best that lies there is not in the log.
+    skip = min(len(val) // max(seen.evaluations, 1), len(val) - 1)
+    train, val = train[skip:], val[skip:]
     smooth = _smooth(val)
     end = _end(val)
     best = min(smooth)
@@ -126,9 +158,12 @@ def _overfitting(train: Sequence[float], val: Sequence[float], seen: Seen) -> tu
     rise, back = (end - best) / max(size, TINY), (end - best) / max(val[0] - best, 0.05 * size, TINY)
     then, now = _smooth(train)[place], _end(train)
     fall = (then - now) / max(abs(then), abs(now), TINY)
-    if rise < VAL_RISE[0] or back < VAL_BACK[0] or fall < TRAIN_FALL[0]:
+    if rise < VAL_RISE[0] or back < VAL_BACK[0]:
         return ()
-    clear = rise >= VAL_RISE[1] and back >= VAL_BACK[1] and fall >= TRAIN_FALL[1]
+    if fall < TRAIN_FALL[0]:
+        # Both rise: neither a textbook case nor nothing.
+        return ("converging", "overfitting") if rise >= VAL_RISE[1] and back >= VAL_BACK[1] else ()
+    clear = not seen.shifted and rise >= VAL_RISE[1] and back >= VAL_BACK[1] and fall >= TRAIN_FALL[1]
     if clear and seen.evaluations >= 8:
         return ("overfitting",)
     return ("overfitting", "converging")

@@ -11,11 +11,10 @@ if TYPE_CHECKING:
     from convergence_cli.features.chance import Chance
     from convergence_cli.features.gap import Gap
     from convergence_cli.features.shape import Shape
-    from convergence_cli.features.vector import Vector
 
 
 def phrases_of(
-    names: list[str], vector: Vector, shape: Shape, val: Shape | None, gap: Gap | None, chance: Chance
+    names: list[str], shape: Shape, val: Shape | None, gap: Gap | None, chance: Chance
 ) -> list[str]:
     """One phrase for each of ``names`` that has words here; a feature of a thing that was not logged has none."""
     found = [_of_loss(name, shape, chance) or _of_validation(name, val, gap) for name in names]

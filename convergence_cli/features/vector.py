@@ -22,6 +22,14 @@ SHARE = 0.02
 LEAST_DROP = 0.05
 # A first loss further than this share from ln(C) is not the cross-entropy of an untrained model, or in another unit.
 NEAR_CHANCE = 0.5
+# A loss within this share of ln(C) is beside it.
+BESIDE = 0.04
+
+
+OF_VALIDATION = (
+    "val_fall", "val_fall_sure", "val_fall_by_thirds_sure", "val_trend", "val_trend_late", "val_own_given_back",
+    "val_own_risen", "val_own_rise_sure", "val_leaves", "val_moves",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +44,14 @@ class Vector:
 def vector_of(shape: Shape, val: Shape | None, gap: Gap | None, chance: Chance) -> Vector:
     """The features of the main loss (``shape``), with validation beside it where there is any."""
     hand = memberships.judge(shape, val, gap, chance)
+    washed = chance.at_chance
     found = {
-        **_fall(shape, ""),
-        **_rise(shape),
+        **_fall(shape, "", washed=washed),
+        **_rise(shape, ""),
         **_ends(shape),
         **_noise(shape),
         **_chance(shape, val, chance),
-        **_validation(shape, val, gap),
+        **_validation(shape, val, gap, chance),
         "leaves": _logit(hand.diverging),
         "overfits": _logit(hand.overfitting),
         "moves": _logit(hand.improved),
@@ -51,42 +60,76 @@ def vector_of(shape: Shape, val: Shape | None, gap: Gap | None, chance: Chance) 
     return Vector(tuple(found), tuple(_sane(value) for value in found.values()), hand)
 
 
-def _fall(shape: Shape, prefix: str) -> dict[str, float]:
-    """How far the loss fell, as shares of its start, and how surely (Mann-Kendall deviates, standard errors)."""
-    at_once = (shape.first - shape.end) / max(abs(shape.first), _TINY)
+def _fall(shape: Shape, prefix: str, *, washed: bool = False) -> dict[str, float]:
+    """How far the loss fell, as shares of its start, and how surely (Mann-Kendall deviates, standard errors).
+
+    ``washed``: it came down to chance level, which only washes out the initialization and is no fall.
+    """
+    error = _Errors(shape)
+    most = 0.0 if washed else math.inf
+    start, first, body = (max(abs(one), _TINY) for one in (shape.start, shape.first, shape.body))
+    by_thirds = shape.third_drop * start
     return {
-        f"{prefix}fall": _share(shape.relative_drop),
-        f"{prefix}fall_from_first": _share(at_once),
-        f"{prefix}fall_by_thirds": _share(shape.third_drop),
-        f"{prefix}fall_of_body": _share(shape.body_drop),
-        f"{prefix}fall_sure": math.asinh(shape.drop_z),
-        f"{prefix}trend": math.asinh(-shape.fall_z),
-        f"{prefix}trend_of_body": math.asinh(-shape.body_z),
+        f"{prefix}fall": _share(min(_shrunk(shape.start - shape.end, error.start, error.end) / start, most)),
+        f"{prefix}fall_from_first": _share(min(_shrunk(shape.first - shape.end, error.one, error.end) / first, most)),
+        f"{prefix}fall_by_thirds": _share(min(_shrunk(by_thirds, error.third, error.third) / start, most)),
+        f"{prefix}fall_of_body": _share(min(_shrunk(shape.body - shape.end, error.end, error.end) / body, most)),
+        f"{prefix}fall_sure": math.asinh(0.0 if washed else shape.drop_z),
+        f"{prefix}fall_by_thirds_sure": math.asinh(min(shape.third_z, most)),
+        f"{prefix}trend": math.asinh(min(-shape.fall_z, most)),
+        f"{prefix}trend_of_body": math.asinh(min(-shape.body_z, most)),
         f"{prefix}trend_late": math.asinh(-shape.late_z),
     }
 
 
-def _rise(shape: Shape) -> dict[str, float]:
+class _Errors:
+    """Standard errors of the levels of a loss: of one group, of the start, the end, and a third of it.
+
+    A median of n normal values has the variance 1.57 / n (asymptotically pi / 2).
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        n = len(shape.view)
+        self.one = shape.noise
+        self.start = shape.noise * math.sqrt(1.57 / max(1, min(3, n // 10)))
+        self.end = max(shape.late_noise, 0.5 * shape.noise) * math.sqrt(1.57 / max(n // 10, min(3, max(n // 3, 1))))
+        self.third = shape.noise * math.sqrt(1.57 / max(n // 3, 1))
+
+
+def _shrunk(change: float, *errors: float) -> float:
+    """``change`` drawn towards 0 where it is no larger than twice its standard error (James and Stein 1961)."""
+    noise = 4 * sum(error * error for error in errors)
+    square = change * change
+    return change * square / (square + noise) if square > 0 else 0.0
+
+
+def _rise(shape: Shape, prefix: str) -> dict[str, float]:
     """How far the loss has left its best: as a share of its drop, of its size, as a multiple, in standard errors."""
+    error = _Errors(shape)
     base = max(shape.drop, LEAST_DROP * shape.scale)
+    rise = max(_shrunk(shape.rise, error.end, error.end), 0.0)
+    best = shape.best
     return {
-        "given_back": _log(shape.rise / base, 0.25, 4.0),
-        "risen": _share((shape.end - shape.start) / shape.scale),
-        "rise": _log(shape.rise / shape.scale, SHARE, 5.0),
-        "times_best": _log(shape.end / shape.best, 1.0, 5.0) if shape.best > 0 and shape.end > 0 else 0.0,
-        "rise_sure": math.asinh(max(shape.rise_z, 0.0)),
+        f"{prefix}given_back": _log(rise / base, 0.25, 4.0),
+        f"{prefix}risen": _share(_shrunk(shape.end - shape.start, error.start, error.end) / shape.scale),
+        f"{prefix}rise": _log(rise / shape.scale, SHARE, 5.0),
+        f"{prefix}times_best": _log((best + rise) / best, 1.0, 5.0) if best > 0 else 0.0,
+        f"{prefix}rise_sure": math.asinh(max(shape.rise_z, 0.0)),
     }
 
 
 def _ends(shape: Shape) -> dict[str, float]:
     """What the last points do, by themselves."""
+    apart = shape.noise * math.sqrt(shape.view.size)
+    low = float(shape.view.low[0])
     return {
         "jump_at_end": min(shape.tail_jump, 3) / 3,
         "climb_at_end": min(shape.climbing, 3) / 3,
         "trend_last": math.asinh(-shape.last_z),
         "above_first": float(shape.never_below),
+        "fall_from_lowest_first": _share(_shrunk(low - shape.end, shape.noise) / max(abs(low), _TINY)),
         "peak": _log(shape.peak / max(abs(shape.first), _TINY), 1.0, 6.0),
-        "last_above": _share((shape.last - shape.start) / shape.scale),
+        "last_above": _share(_shrunk(shape.last - shape.start, apart) / shape.scale),
     }
 
 
@@ -105,26 +148,35 @@ def _noise(shape: Shape) -> dict[str, float]:
 def _chance(shape: Shape, val: Shape | None, chance: Chance) -> dict[str, float]:
     """Distance to what a uniform guess costs, where the run tells its classes and its loss is in that unit."""
     level = chance.stated_level
-    if level is None or abs(shape.first - level) > NEAR_CHANCE * level:
+    begun = min(abs(one - level) for one in (shape.first, float(shape.view.low[0]))) if level is not None else 0.0
+    if level is None or (begun > NEAR_CHANCE * level and not chance.at_chance):
         skill = val_skill = known = 0.0
     else:
         known = 1.0
         skill = _share(min(1 - shape.end / level, 1.0))
         val_skill = 0.0 if val is None else _share(min(max(1 - val.end / level, -1.0), 1.0))
     return {
-        "at_chance": float(chance.at_chance),
+        "at_chance": float(chance.at_chance and chance.known),
+        "near_a_chance_level": float(chance.at_chance and not chance.known),
         "classes_known": known,
+        "beside_chance": known * max(1 - abs(math.sinh(skill)) * SHARE / BESIDE, 0.0),
+        "val_beside_chance": known * max(1 - abs(math.sinh(val_skill)) * SHARE / BESIDE, 0.0) if val is not None else 0.0,
         "skill": skill,
         "val_skill": val_skill,
         "accuracy_solved": float(chance.accuracy_solved),
     }
 
 
-def _validation(shape: Shape, val: Shape | None, gap: Gap | None) -> dict[str, float]:
-    beside = val is not None and val is not shape and len(val.view) >= MIN_POINTS
-    names = ("fall", "fall_sure", "trend", "trend_late")
-    falls = _fall(val, "val_") if val is not None and beside else {}
-    found = {f"val_{name}": falls.get(f"val_{name}", 0.0) for name in names}
+def _validation(shape: Shape, val: Shape | None, gap: Gap | None, chance: Chance) -> dict[str, float]:
+    found: dict[str, float] = {}
+    if val is not None and val is not shape and len(val.view) >= MIN_POINTS:
+        found = {
+            **_fall(val, "val_"),
+            **_rise(val, "val_own_"),
+            "val_leaves": _logit(memberships.diverging_of(val)),
+            "val_moves": _logit(memberships.improved_of(val, chance)),
+        }
+    found = {name: found.get(name, 0.0) for name in OF_VALIDATION}
     if gap is None or gap.evals < MIN_EVALS:
         rises = dict.fromkeys(
             ("val_rise", "val_rise_of_drop", "val_rise_sure", "val_rise_trend", "val_above", "val_steady", "val_since",

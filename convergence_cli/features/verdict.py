@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convergence_cli.features import memberships
+from convergence_cli.features.classifier import classify
 from convergence_cli.features.evidence import MIN_POINTS
+from convergence_cli.features.gap import MIN_EVALS
+from convergence_cli.features.phrases import phrases_of
+from convergence_cli.features.vector import vector_of
 from convergence_cli.model import LABELS, Verdict
 from convergence_cli.printable import counted
 
 if TYPE_CHECKING:
-    from convergence_cli.features.memberships import Judgement
+    from convergence_cli.features.classifier import Classified, Fitted
     from convergence_cli.features.evidence import Evidence, Loss
+    from convergence_cli.features.shape import Shape
 
-# A verdict less likely than this is not given.
-SURE_ENOUGH = 0.55
 # A loss that is above this multiple of its first value ever after, and was above that one, has blown up.
 BLOWN_ABOVE = 1.5
 BLOWN_TOP = 5.0
@@ -32,21 +35,37 @@ def verdict_of(evidence: Evidence) -> Verdict:
         return certain
     loss = evidence.loss
     assert loss is not None
-    chance = evidence.chance
-    val = evidence.val_loss
+    judged = judged_of(evidence, loss)
+    label = LABELS[judged.best]
+    probabilities = dict(zip(LABELS, judged.probability, strict=True))
+    if not judged.is_sure:
+        return Verdict("undetermined", 0.0, "ambiguous", _unsure(loss, judged), probabilities, None, _best_step(evidence))
+    state, since, reason = _DESCRIBE[label](evidence, loss)
+    why = phrases_of(judged.deciding(), loss.shape, _shape_of(evidence.val_loss), evidence.gap, evidence.chance)
+    if why:
+        reason += f" Decided by: {'; '.join(why)}."
+    return Verdict(label, probabilities[label], state, reason, probabilities, since, _best_step(evidence))
+
+
+def judged_of(evidence: Evidence, loss: Loss, model: Fitted | None = None) -> Classified:
+    """What the classifier says of ``loss``, the one that the run is judged by."""
+    chance, gap = evidence.chance, evidence.gap
     assert chance is not None
-    judged = memberships.judge(loss.shape, None if val is None else val.shape, evidence.gap, chance)
-    probabilities = judged.probabilities
-    best = max(LABELS, key=lambda label: probabilities[label])
-    # What the noise hides is no evidence of progress.
-    unproven = best == "converging" and judged.improved < 0.5
-    if probabilities[best] < SURE_ENOUGH or unproven:
-        reason = f"{_moved(loss)}: too little, for {loss.shape.points} points and its noise, to say."
-        if loss.shape.tail_jump:
-            reason = f"{_moved(loss)}, but its last point is {loss.shape.last:.4g}: one point is too little to say."
-        return Verdict("undetermined", 0.0, "ambiguous", reason, best_step=_best_step(evidence))
-    state, since, reason = _DESCRIBE[best](evidence, loss, judged)
-    return Verdict(best, probabilities[best], state, reason, probabilities, since, _best_step(evidence))
+    vector = vector_of(loss.shape, _shape_of(evidence.val_loss), gap, chance)
+    return classify(vector, gap is not None and gap.evals >= MIN_EVALS, model)
+
+
+def _shape_of(loss: Loss | None) -> Shape | None:
+    return None if loss is None else loss.shape
+
+
+def _unsure(loss: Loss, judged: Classified) -> str:
+    first, second = sorted(range(len(LABELS)), key=lambda label: -judged.probability[label])[:2]
+    shares = f"{LABELS[first]} {judged.probability[first]:.0%}, {LABELS[second]} {judged.probability[second]:.0%}"
+    if loss.shape.tail_jump:
+        last = f"its last point is {loss.shape.last:.4g}: one point is too little to say"
+        return f"{_moved(loss)}, but {last} ({shares})."
+    return f"{_moved(loss)}: too little, for {loss.shape.points} points and its noise, to say ({shares})."
 
 
 def certain_of(evidence: Evidence) -> Verdict | None:
@@ -151,7 +170,7 @@ def _moved(loss: Loss, begin: float | None = None) -> str:
     return f"{loss.name} went from {begin:.{digits}g} to {shape.end:.{digits}g} (best level {shape.best:.{digits}g})"
 
 
-def _diverging(evidence: Evidence, loss: Loss, judged: Judgement) -> tuple[str, float | None, str]:
+def _diverging(evidence: Evidence, loss: Loss) -> tuple[str, float | None, str]:
     shape = loss.shape
     since = _onset(loss)
     leaving = max(shape.tail_jump, shape.climbing)
@@ -189,7 +208,7 @@ def _onset(loss: Loss) -> float:
     return float(shape.view.step[min(index, len(above) - 1)])
 
 
-def _overfitting(evidence: Evidence, loss: Loss, judged: Judgement) -> tuple[str, float | None, str]:
+def _overfitting(evidence: Evidence, loss: Loss) -> tuple[str, float | None, str]:
     gap, val = evidence.gap, evidence.val_loss
     assert gap is not None
     assert val is not None
@@ -201,7 +220,7 @@ def _overfitting(evidence: Evidence, loss: Loss, judged: Judgement) -> tuple[str
     return "val-rising", gap.best_step, reason
 
 
-def _stuck(evidence: Evidence, loss: Loss, judged: Judgement) -> tuple[str, float | None, str]:
+def _stuck(evidence: Evidence, loss: Loss) -> tuple[str, float | None, str]:
     shape, chance = loss.shape, evidence.chance
     reason = f"{_moved(loss, shape.start)}: {_change(shape.relative_drop)} in {shape.points} points"
     if chance is not None and chance.at_chance and chance.level is not None:
@@ -209,7 +228,7 @@ def _stuck(evidence: Evidence, loss: Loss, judged: Judgement) -> tuple[str, floa
     return "flat-from-start", float(shape.view.step[0]), reason + "."
 
 
-def _converging(evidence: Evidence, loss: Loss, judged: Judgement) -> tuple[str, float | None, str]:
+def _converging(evidence: Evidence, loss: Loss) -> tuple[str, float | None, str]:
     shape = loss.shape
     recovered = [s for s in loss.spikes if s.recovered_step is not None]
     falling = (

@@ -28,16 +28,16 @@ from convergence_cli.features.vector import Vector
 from convergence_cli.model import LABELS
 from convergence_cli.pipeline import analyze_paths, read_run
 from convergence_cli.settings import Settings
-from zoo.examples import Example, examples_of, folders_of, looked_at
+from zoo.examples import Example, changed_examples, examples_of, folders_of
 from zoo.figures import FAILING, Said, calibration_of, detected_at, f1_of, macro_f1, matrix_lines
 from zoo.fitting import folds, model_of
-from zoo.metamorphic import KEEPING, TAKING, flips
+from zoo.metamorphic import KEEPING, flips
 from zoo.specimen import Truth, truth_of
 
 SHARES = tuple(share / 100 for share in range(5, 100, 5))
 # The first steps of a run tell nothing: false verdicts are counted from here on.
 COUNTED_FROM = 0.05
-Look = tuple[Vector | None, str | None, bool]
+Look = tuple[Vector | None, str | None, bool, float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Seen:
     truth: Truth
     fitted_on: list[Example]
     prefixes: list[Example]
-    changed: dict[str, Look]
+    changed: list[Example]
 
 
 def seen_of(folder: Path) -> Seen | None:
@@ -56,29 +56,24 @@ def seen_of(folder: Path) -> Seen | None:
     truth = truth_of(folder)
     if truth.fixed_labels or not truth.seen.points + truth.seen.evaluations:
         return None
-    run = read_run(folder / "run")
-    changed = {}
-    for name, change in (KEEPING | TAKING).items():
-        other = change(run)
-        if other is not None:
-            changed[name] = looked_at(other)
+    changed = list(changed_examples(read_run(folder / "run"), truth))
     prefixes = [one for one in examples_of(folder, SHARES) if not one.whole]
-    return Seen(folder, truth, list(examples_of(folder)), prefixes, changed)
+    return Seen(folder, truth, [*examples_of(folder), *changed], prefixes, changed)
 
 
 def said_of(look: Look, model: Fitted) -> tuple[str, str, float | None]:
     """The label that is given, the likeliest one, and its probability (None where no classifier was asked)."""
-    vector, certain, validated = look
+    vector, certain, validated, done = look
     if vector is None:
         return str(certain), str(certain), None
-    found = classify(vector, validated, model)
+    found = classify(vector, validated, done, model)
     likeliest = LABELS[found.best]
     return likeliest if found.is_sure else "undetermined", likeliest, found.probability[found.best]
 
 
 def look_at(example: Example) -> Look:
     """The part of an example that a classifier is asked about."""
-    return example.vector, example.certain, example.validated
+    return example.vector, example.certain, example.validated, example.done
 
 
 def alarms_of(folder: Path, model: Fitted) -> tuple[str, ...]:
@@ -169,9 +164,10 @@ def print_flips(everything: list[Seen], judged: dict[str, Fitted]) -> None:
     for seen in everything:
         model = judged[seen.truth.name]
         before = said_of(look_at(whole(seen)), model)[0]
-        for name, look in seen.changed.items():
+        for one in seen.changed:
+            name = one.change
             total[name] += 1
-            if flips(before, said_of(look, model)[0], name):
+            if flips(before, said_of(look_at(one), model)[0], name):
                 turned[name] += 1
                 runs_turned.add(seen.truth.name)
                 if name in KEEPING:

@@ -45,7 +45,10 @@ def as_of(run: Run, step: float) -> Run:
     if run.notes and not whole:
         note += "; the other notes speak of the whole log"
     # Before the notes of the reader, of which a report shows only some. The axis, since a few points may not tell it.
-    return replace(run, curves=curves, tensors=tensors, config={**run.config, "x": axis}, notes=(note, *run.notes))
+    config = {**run.config, "x": axis}
+    if not whole:
+        config["as_of"] = step
+    return replace(run, curves=curves, tensors=tensors, config=config, notes=(note, *run.notes))
 
 
 class _Passed(NamedTuple):

@@ -154,7 +154,7 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The judgement of the loss curve. ``probabilities`` is over the four labels, None when undetermined."""
+    """The judgement of the loss curve. ``probabilities`` is over the four labels, None where nothing was judged."""
 
     label: Label
     confidence: float

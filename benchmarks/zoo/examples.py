@@ -16,6 +16,7 @@ from convergence_cli.features.vector import Vector, vector_of
 from convergence_cli.features.verdict import certain_of
 from convergence_cli.model import LABELS
 from convergence_cli.pipeline import read_run
+from zoo.metamorphic import KEEPING, TAKING
 from zoo.specimen import Truth, truth_of
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Example:
     """A run as of ``share`` of its planned steps. ``certain``: the verdict that is given before any classifier is
 
     asked (NaN, too few points, ...), None where it is asked; ``vector`` is None where it is not. ``validated``:
-    there are evaluations enough to tell overfitting.
+    there are evaluations enough to tell overfitting. ``change`` names one of ``zoo.metamorphic`` that was made.
     """
 
     truth: Truth
@@ -40,16 +41,26 @@ class Example:
     vector: Vector | None
     certain: str | None
     validated: bool = False
+    done: float | None = None
+    change: str = ""
 
     @property
     def whole(self) -> bool:
-        """Whether this is the run as it ended."""
-        return self.share >= 1
+        """Whether this is the run as it ended, as it was logged."""
+        return self.share >= 1 and not self.change
 
 
 def folders_of(root: Path) -> list[Path]:
     """The finished runs of a zoo, by name."""
     return sorted(folder for folder in root.iterdir() if (folder / "truth.json").exists())
+
+
+def changed_examples(run: Run, truth: Truth) -> Iterator[Example]:
+    """The run after each change of its log that leaves what its label rests on."""
+    for name, change in (KEEPING | TAKING).items():
+        other = change(run)
+        if other is not None:
+            yield Example(truth, 1.0, truth.labels, *looked_at(other), change=name)
 
 
 def axis_scale(run: Run, truth: Truth) -> float:
@@ -68,18 +79,18 @@ def example_of(run: Run, truth: Truth, share: float = 1.0) -> Example:
     return Example(truth, share, labels, *looked_at(seen))
 
 
-def looked_at(run: Run) -> tuple[Vector | None, str | None, bool]:
-    """Features, the label that needs none, and whether there are evaluations enough."""
+def looked_at(run: Run) -> tuple[Vector | None, str | None, bool, float | None]:
+    """Features, the label that needs none, whether there are evaluations enough, and how much of the plan is done."""
     with np.errstate(all="ignore"):
         evidence = Evidence(run)
         loss, val, gap = evidence.loss, evidence.val_loss, evidence.gap
         certain = certain_of(evidence)
         if certain is not None:
-            return None, certain.label, False
+            return None, certain.label, False, None
         assert loss is not None
         assert evidence.chance is not None
         vector = vector_of(loss.shape, None if val is None else val.shape, gap, evidence.chance)
-    return vector, None, gap is not None and gap.evals >= MIN_EVALS
+    return vector, None, gap is not None and gap.evals >= MIN_EVALS, evidence.done
 
 
 def expected(truth: Truth, step: float) -> tuple[str, ...]:

@@ -183,7 +183,7 @@ def wrong_loss(plan: Plan, severity: int, dice: random.Random) -> None:
                 return functional.mse_loss(output, y[:, None].float().expand_as(output))
             if severity == 2:
                 return functional.cross_entropy(output, y.roll(1))
-            return functional.mse_loss(functional.softmax(output, -1).sum(-1), torch.ones(len(y)))
+            return functional.mse_loss(functional.softmax(output, -1).sum(-1), torch.full((len(y),), 2.0))
 
         training.loss = loss
 

@@ -41,6 +41,7 @@ SIGNS: dict[str, str] = {
     "overfits": "---+",
     "moves": "+--+",
     "hidden": "+-?-",
+    "validation_alone": "+?-?",
     "val_leaves": "-+-?",
     "val_moves": "+--?",
 }  # fmt: skip

@@ -170,9 +170,9 @@ class _Run:
     def _write(self, step: int, loss: float, last: bool = False) -> bool:
         """Logs what is due at ``step``, or at the ``last`` in any case; whether the user's patience has ended."""
         log, epoch = self.log, step / self.training.steps_per_epoch
-        due = step % (self.training.steps_per_epoch if log.per_epoch else self.every) == 0
-        due = due or (last and bool(self.window))
-        if due or step == 1 and not log.per_epoch and self.plan.logged == "steps":
+        first = step == 1 and self.plan.logged == "steps"
+        turn = step % (self.training.steps_per_epoch if log.per_epoch else self.every) == 0
+        if self.window and (turn or first or last):
             losses = [one for one, _ in self.window]
             value = loss if self.plan.logged == "steps" else math.fsum(losses) / len(losses)
             log.train_loss.append((step, epoch, self.training.shown(value)))
@@ -231,6 +231,8 @@ def _config(training: Training) -> dict[str, object]:
     }
     if plan.optimizer == "momentum":
         config["momentum"] = 0.9
+    if plan.logged == "epochs":
+        config["epochs"] = max(plan.steps // training.steps_per_epoch, 1)
     if plan.with_classes and training.data.classes:
         config["num_classes"] = training.data.classes
     if plan.clip is not None:

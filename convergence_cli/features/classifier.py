@@ -29,7 +29,8 @@ OVERFITTING = LABELS.index("overfitting")
 class Fitted:
     """Coefficients: ``weight[label][feature]`` multiplies (value - ``mean``) / ``scale``.
 
-    ``sure``: the probability that each label needs, lest the verdict be undetermined.
+    ``sure``: the probability that each label needs, lest the verdict be undetermined. ``early``: the same while less
+    than a share of the planned training is done, in rising order of the share.
     """
 
     names: tuple[str, ...]
@@ -38,6 +39,15 @@ class Fitted:
     weight: tuple[tuple[float, ...], ...]
     intercept: tuple[float, ...]
     sure: tuple[float, ...]
+    early: tuple[tuple[float, tuple[float, ...]], ...] = ()
+
+    def needed(self, done: float | None) -> tuple[float, ...]:
+        """The probabilities that the labels need when the share ``done`` of the training is over (None: unknown)."""
+        if done is not None:
+            for until, sure in self.early:
+                if done < until:
+                    return sure
+        return self.sure
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +93,18 @@ def from_data(data: dict[str, Any]) -> Fitted:
         weight=tuple(tuple(one["weight"][label] for one in features.values()) for label in LABELS),
         intercept=tuple(data["intercept"][label] for label in LABELS),
         sure=tuple(data["sure"][label] for label in LABELS),
+        early=tuple((one["until"], tuple(one[label] for label in LABELS)) for one in data["sure_of_unfinished"]),
     )
 
 
-def classify(vector: Vector, has_validation: bool, model: Fitted | None = None) -> Classified:
-    """The probabilities of the labels. Without validation beside training, overfitting cannot be told: 0."""
+def classify(
+    vector: Vector, has_validation: bool, done: float | None = None, model: Fitted | None = None
+) -> Classified:
+    """The probabilities of the labels. Without validation beside training, overfitting cannot be told: 0.
+
+    ``done``: the share of the planned training that is over, None where nobody knows. A run that is known to go on
+    may still take off, so that it takes more to call it failing.
+    """
     model = model or fitted()
     value = dict(zip(vector.names, vector.values, strict=True))
     standard = [
@@ -97,7 +114,7 @@ def classify(vector: Vector, has_validation: bool, model: Fitted | None = None) 
     scores = [start + math.fsum(row) for start, row in zip(model.intercept, share, strict=True)]
     if not has_validation:
         scores[OVERFITTING] = -math.inf
-    return Classified(_softmax(scores), share, model.names, model.sure)
+    return Classified(_softmax(scores), share, model.names, model.needed(done))
 
 
 def _softmax(scores: Sequence[float]) -> tuple[float, ...]:

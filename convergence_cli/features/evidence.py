@@ -15,6 +15,7 @@ from convergence_cli.features.grad_norm import GradNorm, grad_norm_of
 from convergence_cli.features.loss_scale import LossScale, loss_scale_of
 from convergence_cli.features.masked import masked_nan_of, unmasked
 from convergence_cli.features.oscillation import Oscillation, oscillation_of
+from convergence_cli.features.planned import done_of
 from convergence_cli.features.schedule import Schedule, rate_at, schedule_of
 from convergence_cli.features.segments import Restart, Stitched, stitch
 from convergence_cli.features.shape import Shape, shape_of
@@ -133,6 +134,11 @@ class Evidence:
             return val
         train_span, val_span = (np.ptp(loss.curve.step) for loss in (train, val))
         return val if train_span < 0.5 * val_span and len(val.shape.view) >= MIN_POINTS else train
+
+    @cached_property
+    def done(self) -> float | None:
+        """The share of the planned training that the log has reached; None where the run tells no plan."""
+        return None if self.loss is None else done_of(self.run, self.loss.curve)
 
     @cached_property
     def gap(self) -> Gap | None:

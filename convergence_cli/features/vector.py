@@ -56,6 +56,7 @@ def vector_of(shape: Shape, val: Shape | None, gap: Gap | None, chance: Chance) 
         "overfits": _logit(hand.overfitting),
         "moves": _logit(hand.improved),
         "hidden": hand.unseen,
+        "validation_alone": float(val is shape),
     }
     return Vector(tuple(found), tuple(_sane(value) for value in found.values()), hand)
 

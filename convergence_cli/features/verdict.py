@@ -26,6 +26,8 @@ BLOWN_TOP = 5.0
 BLOWN_POINTS = 8
 # A trend over the last third counts as one from this normal deviate on.
 TREND_Z = 2.5
+# From this probability on a label was withheld only since the run goes on.
+EVEN = 0.6
 
 
 def verdict_of(evidence: Evidence) -> Verdict:
@@ -39,7 +41,8 @@ def verdict_of(evidence: Evidence) -> Verdict:
     label = LABELS[judged.best]
     probabilities = dict(zip(LABELS, judged.probability, strict=True))
     if not judged.is_sure:
-        return Verdict("undetermined", 0.0, "ambiguous", _unsure(loss, judged), probabilities, None, _best_step(evidence))
+        return Verdict("undetermined", 0.0, "ambiguous", _unsure(loss, judged, evidence.done), probabilities,
+                       None, _best_step(evidence))
     state, since, reason = _DESCRIBE[label](evidence, loss)
     why = phrases_of(judged.deciding(), loss.shape, _shape_of(evidence.val_loss), evidence.gap, evidence.chance)
     if why:
@@ -52,16 +55,18 @@ def judged_of(evidence: Evidence, loss: Loss, model: Fitted | None = None) -> Cl
     chance, gap = evidence.chance, evidence.gap
     assert chance is not None
     vector = vector_of(loss.shape, _shape_of(evidence.val_loss), gap, chance)
-    return classify(vector, gap is not None and gap.evals >= MIN_EVALS, model)
+    return classify(vector, gap is not None and gap.evals >= MIN_EVALS, evidence.done, model)
 
 
 def _shape_of(loss: Loss | None) -> Shape | None:
     return None if loss is None else loss.shape
 
 
-def _unsure(loss: Loss, judged: Classified) -> str:
+def _unsure(loss: Loss, judged: Classified, done: float | None) -> str:
     first, second = sorted(range(len(LABELS)), key=lambda label: -judged.probability[label])[:2]
     shares = f"{LABELS[first]} {judged.probability[first]:.0%}, {LABELS[second]} {judged.probability[second]:.0%}"
+    if done is not None and judged.probability[first] >= EVEN:
+        return f"{_moved(loss)}: {done:.0%} of the planned training is too early to say ({shares})."
     if loss.shape.tail_jump:
         last = f"its last point is {loss.shape.last:.4g}: one point is too little to say"
         return f"{_moved(loss)}, but {last} ({shares})."

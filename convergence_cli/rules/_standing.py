@@ -12,8 +12,20 @@ Item = TypeVar("Item")
 
 # Layers named apart by one rule; the rest are counted.
 MOST_LAYERS = 4
+# A verdict less likely than this is told, but breaks no pipeline.
+SURE_VERDICT = 0.75
 # From a single dump nothing can be said to last.
 SURE_OF_ONE_DUMP = 0.6
+
+
+def severity_of(verdict: Verdict) -> Severity:
+    """Of a verdict that the run fails: an error where it is likely enough, a note where it is hardly more than even."""
+    return "error" if verdict.confidence >= SURE_VERDICT else "note"
+
+
+def fact_of(verdict: Verdict) -> str:
+    """What a verdict says of the run, without what decided on it."""
+    return verdict.reason.partition(" Decided by:")[0]
 
 
 def is_failing(verdict: Verdict) -> bool:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from convergence_cli.printable import counted
 from convergence_cli.rules._registry import finding, rule
+from convergence_cli.rules._standing import fact_of, severity_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,8 +52,8 @@ def rising_loss(loss: Loss, verdict: Verdict) -> Iterator[Finding]:
         return
     shape = loss.shape
     yield finding(
-        verdict.reason,
-        severity="error",
+        fact_of(verdict),
+        severity=severity_of(verdict),
         confidence=verdict.confidence,
         evidence={
             "start": shape.start,
@@ -156,7 +157,7 @@ def collapse_to_chance(loss: Loss, verdict: Verdict, chance: Chance | None = Non
     shape = loss.shape
     yield finding(
         f"{loss.name} had fallen to {shape.best:.4g} (step {shape.best_step:g}), is back at {shape.end:.4g} and flat.",
-        severity="error",
+        severity=severity_of(verdict),
         confidence=verdict.confidence,
         evidence={
             "start": shape.start,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from convergence_cli.rules._registry import finding, rule
+from convergence_cli.rules._standing import fact_of, severity_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,8 +53,8 @@ def overfitting(gap: Gap, val_loss: Loss, verdict: Verdict) -> Iterator[Finding]
     if verdict.label != "overfitting":
         return
     yield finding(
-        verdict.reason,
-        severity="error",
+        fact_of(verdict),
+        severity=severity_of(verdict),
         confidence=verdict.confidence,
         evidence={
             "best": gap.best,

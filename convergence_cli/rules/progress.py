@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from convergence_cli.rules._registry import finding, rule
+from convergence_cli.rules._standing import fact_of, severity_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,8 +53,8 @@ def flat_from_start(loss: Loss, verdict: Verdict, chance: Chance | None = None) 
     at_chance = chance is not None and chance.at_chance
     blown_up = shape.peak > BLOWN_UP * abs(shape.start) and shape.peak > shape.start + 10 * shape.late_noise
     yield finding(
-        verdict.reason,
-        severity="error",
+        fact_of(verdict),
+        severity=severity_of(verdict),
         confidence=verdict.confidence,
         evidence={
             "start": shape.start,

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from convergence_cli import pattern, roles
-from convergence_cli.features import classifier, segments, verdict, view
+from convergence_cli.features import classifier, memberships, segments, verdict, view
 from convergence_cli.features.tensors import FEATURES, activations
 from convergence_cli.model import DEFAULT_PROFILE
 from convergence_cli.readers import READERS, _collect, _guard, _text_runs, discover, reader, text, wandb
@@ -60,26 +60,30 @@ def test_rules_page_is_written_from_the_rules() -> None:
     assert all(f"### {rule.code} {rule.name}\n" in page("docs/rules.md") for rule in all_rules())
 
 
-def test_thresholds_of_the_verdict_are_those_of_the_classifier() -> None:
+def test_thresholds_of_the_verdict_are_those_of_the_memberships() -> None:
     told = {
         name: float(value)
         for name, value in re.findall(r"^\| `([A-Z_]+)` \| ([\d.]+) \|", page("docs/verdict.md"), re.M)
     }
     names = [
         n
-        for n, v in vars(classifier).items()
+        for n, v in vars(memberships).items()
         if n.isupper() and n not in ("MIN_EVALS", "TYPE_CHECKING") and isinstance(v, (int, float))
     ]
-    assert told == {name: float(getattr(classifier, name)) for name in names}
+    assert told == {name: float(getattr(memberships, name)) for name in names}
 
 
 @pytest.mark.parametrize(
     ("document", "sentence", "value"),
     [
-        ("verdict", "Below {} the verdict", verdict.SURE_ENOUGH),
+        ("verdict", "Below {} (0.55", classifier.fitted().sure[1]),
+        ("verdict", "({} for converging)", classifier.fitted().sure[0]),
+        ("verdict", "stuck needs {} in its first fifth", classifier.fitted().early[0][1][2]),
+        ("verdict", "until two fifths, {} until 55 %", classifier.fitted().early[2][1][2]),
+        ("verdict", "verdict below {} is told as a note", _standing.SURE_VERDICT),
         ("verdict", "by a deviate of {} and", verdict.TREND_Z),
         ("verdict", "at most {} groups", view.VIEW_BUCKETS),
-        ("verdict", "over at least {} evaluations", classifier.MIN_EVALS),
+        ("verdict", "over at least {} evaluations", memberships.MIN_EVALS),
         ("formats", "more than {:,} points", _collect.KEPT_POINTS),
         ("formats", "no more than {} groups", view.VIEW_BUCKETS),
         ("formats", "cover less than {:.0%} of", roles._MIN_COVERAGE),

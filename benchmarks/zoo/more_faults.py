@@ -133,6 +133,8 @@ def overfitting(plan: Plan, severity: int, dice: random.Random) -> None:
     plan.batch_size = min(plan.batch_size, 16)
     plan.norm, plan.dropout, plan.weight_decay = "", 0.0, 0.0
     plan.with_val = True
+    if not plan.seed % 4:
+        plan.val_rows, plan.val_redrawn = 64, True
     plan.rate_factor = 10 ** dice.uniform(-0.2, 0.4)
     plan.schedule = dice.choice(("constant", "constant", "cosine", "step"))
     plan.steps = max(plan.steps, 600 if plan.architecture == "transformer" else 1200)

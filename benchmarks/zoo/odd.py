@@ -140,7 +140,8 @@ def late_overtraining(plan: Plan, dice: random.Random) -> None:
 
 
 def noisy_validation(plan: Plan, dice: random.Random) -> None:
-    """Evaluated often, on few rows."""
+    """Evaluated often, on a few rows that are drawn anew each time."""
+    plan.val_redrawn = True
     plan.val_rows, plan.evaluations, plan.with_val = dice.choice((16, 32)), dice.choice((40, 100, 200)), True
 
 

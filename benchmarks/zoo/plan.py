@@ -52,7 +52,8 @@ class Plan:
     """One training before it is built. Faults and healthy oddities change it in place.
 
     ``rate_factor`` multiplies the learning rate that suits the architecture. ``rows`` of 0 are all that there are.
-    ``after_building`` may change the built training. ``val_rows`` are those that the user evaluates on.
+    ``after_building`` may change the built training. ``val_rows`` are those that the user evaluates on (0: all),
+    ``val_redrawn``: others each time.
     """
 
     seed: int
@@ -77,6 +78,7 @@ class Plan:
     points: int = 200
     evaluations: int = 40
     val_rows: int = 0
+    val_redrawn: bool = False
     with_val: bool = True
     with_accuracy: bool = False
     with_classes: bool = True

@@ -80,6 +80,7 @@ class _Run:
         comparable = self.plan.loss == "default" and not self.plan.smoothing
         self.trace = Trace(constant=self.data.constant_loss if comparable else None, planned=self.plan.steps)
         self.order = torch.Generator().manual_seed(self.plan.seed + 2)
+        self.redraw = torch.Generator().manual_seed(self.plan.seed + 3)
         self.queue = torch.empty(0, dtype=torch.long)
         self.window: list[tuple[float, float | None]] = []
         self.best, self.waited = math.inf, 0
@@ -184,9 +185,9 @@ class _Run:
             if self.plan.with_norm and self.norm is not None:
                 log.grad_norm.append((step, epoch, self.norm))
             self.window.clear()
-        if step % self.every_val or not (self.plan.with_val or self.plan.patience):
+        if last or step % self.every_val or not (self.plan.with_val or self.plan.patience):
             return False
-        value, accuracy = self._evaluate(*self.held)
+        value, accuracy = self._evaluate(*self._held())
         if self.plan.with_val:
             log.val_loss.append((step, epoch, self.training.shown(value)))
             if accuracy is not None and self.accurate:
@@ -194,6 +195,12 @@ class _Run:
         self.waited = 0 if value < self.best else self.waited + 1
         self.best = min(self.best, value)
         return bool(self.plan.patience) and self.waited > self.plan.patience
+
+    def _held(self) -> tuple[Tensor, Tensor]:
+        if not self.plan.val_redrawn:
+            return self.held
+        picked = torch.randperm(len(self.data.x_val), generator=self.redraw)[: self.plan.val_rows]
+        return self.data.x_val[picked], self.data.y_val[picked]
 
     def _evaluate(self, x: Tensor, y: Tensor) -> tuple[float, float | None]:
         self.model.eval()

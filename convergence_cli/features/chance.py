@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 COMMON_CLASSES = (2, 3, 4, 5, 10, 20, 100, 200, 365, 1000, 21841)
 # Relative distance from ln(C) within which a flat loss counts as sitting on it.
 NEAR = 0.01
+# Without known classes a loss on ln(C) is not further from it than this share, or these standard errors of its own.
+EXACT, SURELY_OFF = 0.0025, 4.0
 MOST_DROP = 0.1
 RESTING_SHARE = 0.6
 MIN_POINTS = 4
@@ -84,6 +86,10 @@ def _rests(shape: Shape, level: float, known: bool) -> bool:
         return False
     if known:
         return True
+    error = shape.late_noise * math.sqrt(1.57 / max(len(shape.view) // 10, 3))
+    if abs(shape.end - level) > max(SURELY_OFF * error, EXACT * level):
+        # Within the percent, but surely beside it: there are many numbers of classes.
+        return False
     # A loss may come to rest on some ln(C) by coincidence: it must have been there early, after a small fall.
     y = shape.view.mean
     early = abs(median(y[len(y) // 4 : max(len(y) // 2, len(y) // 4 + 1)]) - level) <= 1.5 * NEAR * level

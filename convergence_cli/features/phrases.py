@@ -18,7 +18,7 @@ def phrases_of(
 ) -> list[str]:
     """One phrase for each of ``names`` that has words here; a feature of a thing that was not logged has none."""
     found = [_of_loss(name, shape, chance) or _of_validation(name, val, gap) for name in names]
-    return [phrase for phrase in found if phrase]
+    return [phrase for phrase in dict.fromkeys(found) if phrase]
 
 
 def _percent(value: float) -> str:

@@ -184,11 +184,14 @@ def _validation(shape: Shape, val: Shape | None, gap: Gap | None, chance: Chance
              "train_falls", "train_seen"), 0.0,
         )  # fmt: skip
         return {"evaluations": 0.0, **found, **rises}
+    # As ``_shrunk``: no more of the rise than its noise leaves, or than a trend since the best bears out.
+    sure = max(gap.rise_z, gap.trend_z, 0.0)
+    beyond = sure * sure / (sure * sure + 4)
     return {
         "evaluations": math.log(gap.evals) / 2,
         **found,
-        "val_rise": _log(gap.rise_share, memberships.VAL_RISE, 4.0),
-        "val_rise_of_drop": _log(gap.rise_of_drop, memberships.VAL_RISE_OF_DROP, 4.0),
+        "val_rise": _log(gap.rise_share * beyond, memberships.VAL_RISE, 4.0),
+        "val_rise_of_drop": _log(gap.rise_of_drop * beyond, memberships.VAL_RISE_OF_DROP, 4.0),
         "val_rise_sure": math.asinh(gap.rise_z),
         "val_rise_trend": math.asinh(gap.trend_z),
         "val_above": gap.above_share,

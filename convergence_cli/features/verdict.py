@@ -11,6 +11,7 @@ from convergence_cli.features.classifier import classify
 from convergence_cli.features.evidence import MIN_POINTS
 from convergence_cli.features.gap import MIN_EVALS
 from convergence_cli.features.phrases import phrases_of
+from convergence_cli.features.robust import median
 from convergence_cli.features.vector import vector_of
 from convergence_cli.model import LABELS, Verdict
 from convergence_cli.printable import counted
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 BLOWN_ABOVE = 1.5
 BLOWN_TOP = 5.0
 BLOWN_POINTS = 8
+# A loss that changes by more than this factor (as a logarithm) from point to point shows no first value.
+BLOWN_NOISE = 0.5
 # A trend over the last third counts as one from this normal deviate on.
 TREND_Z = 2.5
 # From this probability on a label was withheld only since the run goes on.
@@ -139,6 +142,9 @@ def _blown_up(evidence: Evidence, loss: Loss) -> Verdict | None:
         return None
     first, lowest, highest = float(value[0]), float(value[1:].min()), float(value.max())
     if lowest < BLOWN_ABOVE * first or highest < BLOWN_TOP * first:
+        return None
+    if median(np.abs(np.diff(np.log(value)))) > BLOWN_NOISE:
+        # The loss of single samples: the first one was easy.
         return None
     reason = (
         f"{loss.name} started at {first:.4g}, rose to {highest:.4g} and ends at {float(value[-1]):.4g}: "

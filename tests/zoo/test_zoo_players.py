@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
-
-from convergence_cli.pipeline import analyze_paths
-from convergence_cli.settings import Settings
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-
 from zoo import players
 from zoo.catalogue import Specimen, specimens
 from zoo.players import FORMATS, LABELS, PLAYERS, Played, write
 from zoo.specimen import make, truth_of
 
-# For longer, benchmarks/tensors.py would hide tests/tensors from the tests that are collected later.
-del sys.path[0]
+from convergence_cli.pipeline import analyze_paths
+from convergence_cli.settings import Settings
 
 # Written as lines of JSON, which hold no time and no process.
 WRITTEN_AS_LINES = {"gan": 2, "actor-critic": 2}

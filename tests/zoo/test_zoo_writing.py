@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import math
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from zoo.log import Log, Point
+from zoo.writing import FORMATS, ROLES, write
 
 from convergence_cli.pipeline import read_run
 
 if TYPE_CHECKING:
     from convergence_cli.model import Run
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-
-from zoo.log import Log, Point
-from zoo.writing import FORMATS, ROLES, write
-
-# For longer, benchmarks/tensors.py would hide tests/tensors from the tests that are collected later.
-del sys.path[0]
 
 PER_EPOCH = 20
 CONFIG: dict[str, object] = {

@@ -4,9 +4,14 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 INTEGRATIONS := .venv-integrations/.installed
 CORPUS ?= ../shared/corpus
+# The zoo of trainings: 1 is the full one (about an hour on two cores), 0.1 takes minutes.
+ZOO ?= .bench/zoo
+ZOO_SIZE ?= 1
+ZOO_SEED ?= 0
 
 .PHONY: demo test test-integrations lint coverage dev fixtures clean
 .PHONY: bench-corpus bench-startup bench-read bench-tensors bench-stats bench-smdebug bench-recorder
+.PHONY: zoo bench-zoo bench-classifiers fit-classifier
 
 demo: $(STAMP)
 	@$(BIN)/ctroubleshoot demo
@@ -54,6 +59,21 @@ bench-recorder: $(STAMP)
 
 bench-tensors: $(STAMP)
 	@$(BIN)/python benchmarks/tensors.py
+
+# Trains what is missing of the zoo; goes on where it was interrupted.
+zoo: $(STAMP)
+	@cd benchmarks && OMP_NUM_THREADS=1 $(abspath $(BIN))/python -m zoo $(abspath $(ZOO)) --size $(ZOO_SIZE) --seed $(ZOO_SEED)
+
+bench-zoo: zoo
+	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/zoo_bench.py $(ZOO)
+
+bench-classifiers: zoo
+	@$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[bench]"
+	@for by in architecture dataset; do OMP_NUM_THREADS=1 $(BIN)/python benchmarks/classifiers.py $(ZOO) --by $$by || exit 1; done
+
+# Writes convergence_cli/features/classifier.json.
+fit-classifier: zoo
+	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/fit_classifier.py $(ZOO)
 
 dev: $(STAMP)
 

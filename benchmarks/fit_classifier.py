@@ -13,13 +13,14 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "tests")]
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from convergence_cli.features.classifier import COEFFICIENTS
-from convergence_cli.pipeline import read_run
 from zoo.examples import Example, changed_examples, examples_of, folders_of
 from zoo.fitting import coefficients_of, is_fitted_on
 from zoo.specimen import truth_of
+
+from convergence_cli.features.classifier import COEFFICIENTS
+from convergence_cli.pipeline import read_run
 
 
 def learnt_from(folder: Path) -> list[Example]:

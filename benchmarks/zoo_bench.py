@@ -20,7 +20,13 @@ from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "tests")]
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from zoo.examples import Example, changed_examples, examples_of, folders_of
+from zoo.figures import FAILING, Said, calibration_of, detected_at, f1_of, macro_f1, matrix_lines
+from zoo.fitting import folds, model_of
+from zoo.metamorphic import KEEPING, flips
+from zoo.specimen import Truth, truth_of
 
 from convergence_cli.features import classifier
 from convergence_cli.features.classifier import Fitted, classify
@@ -28,11 +34,6 @@ from convergence_cli.features.vector import Vector
 from convergence_cli.model import LABELS
 from convergence_cli.pipeline import analyze_paths, read_run
 from convergence_cli.settings import Settings
-from zoo.examples import Example, changed_examples, examples_of, folders_of
-from zoo.figures import FAILING, Said, calibration_of, detected_at, f1_of, macro_f1, matrix_lines
-from zoo.fitting import folds, model_of
-from zoo.metamorphic import KEEPING, flips
-from zoo.specimen import Truth, truth_of
 
 SHARES = tuple(share / 100 for share in range(5, 100, 5))
 # The first steps of a run tell nothing: false verdicts are counted from here on.
@@ -123,7 +124,9 @@ def agreement(everything: list[Seen], by: str, misses: bool) -> list[Said]:
             said = Said(seen.truth.labels, label, likeliest, sure)
             found.append(said)
             if misses and label not in seen.truth.labels:
-                print(f"miss {seen.truth.name} {seen.truth.architecture} {seen.truth.dataset} {seen.truth.labels} {label}")
+                print(
+                    f"miss {seen.truth.name} {seen.truth.architecture} {seen.truth.dataset} {seen.truth.labels} {label}"
+                )
     return found
 
 
@@ -179,7 +182,9 @@ def print_flips(everything: list[Seen], judged: dict[str, Fitted]) -> None:
     print(f"metamorphic_runs_ever_turned {len(runs_turned) / len(everything):.4f}")
 
 
-def print_alarms(everything: list[Path], judged: dict[str, Fitted], pool: Callable[..., Iterator[tuple[str, ...]]]) -> None:
+def print_alarms(
+    everything: list[Path], judged: dict[str, Fitted], pool: Callable[..., Iterator[tuple[str, ...]]]
+) -> None:
     """Warnings and errors on healthy runs."""
     healthy = [folder for folder in everything if truth_of(folder).healthy]
     some = next(iter(judged.values()))

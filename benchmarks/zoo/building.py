@@ -18,6 +18,7 @@ from zoo.data import DATASETS, LENGTH, Data
 if TYPE_CHECKING:
     from zoo.plan import Plan
 
+CELLS = {"gru": "GRU", "rnn": "RNN", "lstm": "LSTM"}
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -64,35 +65,32 @@ def build(plan: Plan) -> Training:
     torch.manual_seed(plan.seed)
     data = DATASETS[plan.dataset](np.random.default_rng(plan.seed), plan.rows)
     model = _model(plan, data)
-    training = Training(plan, data, model, _loss(plan, data), schedule_of(plan.schedule, plan.steps), plan.learning_rate)
+    training = Training(
+        plan, data, model, _loss(plan, data), schedule_of(plan.schedule, plan.steps), plan.learning_rate
+    )
     for change in plan.after_building:
         change(training)
     return training
 
 
 def _model(plan: Plan, data: Data) -> Network:
-    outputs = data.classes or int(data.y.shape[-1])
-    if plan.loss == "gaussian":
-        outputs = 2
+    outputs = 2 if plan.loss == "gaussian" else data.classes or int(data.y.shape[-1])
     kind, width, depth = plan.architecture, plan.width or 32, plan.depth
-    options = {"norm": plan.norm, "dropout": plan.dropout}
-    if kind == "linear":
-        return Stack((data.width, outputs), plan.function)
-    if kind == "mlp":
-        return Stack((data.width, *(width,) * (depth or 2), outputs), plan.function, **options)
-    if kind == "deep-mlp":
-        return _scaled(Stack((data.width, *(plan.width or 24,) * (depth or 8), outputs), plan.function, **options))
-    if kind == "residual":
-        options["norm"] = options["norm"] or "layer"
-        return Stack((data.width, *(width,) * (depth or 5), outputs), plan.function, residual=True, **options)
-    if kind == "autoencoder":
-        widths = (data.width, 32, 16, 6, 16, 32, data.width)
-        return Stack(widths, plan.function, dropout=plan.dropout / 3)
+    if kind in CELLS:
+        return Recurrent(data.width, outputs, CELLS[kind], width=plan.width or 24)
     if kind == "cnn":
         return Pictures(outputs, data.image, plan.function, channels=(8,) * (depth or 3), norm=bool(plan.norm))
-    if kind in ("gru", "rnn", "lstm"):
-        return Recurrent(data.width, outputs, {"gru": "GRU", "rnn": "RNN", "lstm": "LSTM"}[kind], width=plan.width or 24)
-    return Transformer(data.classes, length=LENGTH, width=plan.width or 24, function=plan.function, dropout=plan.dropout)
+    if kind == "transformer":
+        options = {"function": plan.function, "dropout": plan.dropout}
+        return Transformer(data.classes, length=LENGTH, width=plan.width or 24, **options)
+    if kind == "deep-mlp":
+        hidden = (plan.width or 24,) * (depth or 8)
+        return _scaled(Stack((data.width, *hidden, outputs), plan.function, norm=plan.norm, dropout=plan.dropout))
+    hidden = {"linear": (), "autoencoder": (32, 16, 6, 16, 32), "residual": (width,) * (depth or 5)}
+    norm = {"mlp": plan.norm, "residual": plan.norm or "layer"}.get(kind, "")
+    dropout = {"linear": 0.0, "autoencoder": plan.dropout / 3}.get(kind, plan.dropout)
+    widths = (data.width, *hidden.get(kind, (width,) * (depth or 2)), outputs)
+    return Stack(widths, plan.function, norm=norm, dropout=dropout, residual=kind == "residual")
 
 
 class Pictures(Cnn):

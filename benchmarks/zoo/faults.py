@@ -1,4 +1,4 @@
-"""The faults of optimisation: learning rate, schedule, batches and gradients. Each has four severities, 0 the mildest."""
+"""The faults of optimisation: learning rate, schedule, batches, gradients. Each has four severities, 0 the mildest."""
 
 from __future__ import annotations
 
@@ -58,7 +58,8 @@ def rising_rate(plan: Plan, severity: int, dice: random.Random) -> None:
 
 
 def batch_too_small(plan: Plan, severity: int, dice: random.Random) -> None:
-    plan.rate_factor *= (1, 2, 4, 8)[severity] * (32 / plan.batch_size) ** 0.6 if plan.batch_size < 32 else 1.0
+    # What was taken off for a small batch is given back: the rate of a batch of 32, or a multiple of it.
+    plan.rate_factor *= (1, 2, 4, 8)[severity] * max(32 / plan.batch_size, 1.0) ** 0.6
     plan.batch_size = (4, 2, 1, 1)[severity]
     plan.norm = ""
     plan.steps = min(steps_within(plan.architecture, 1200), 3000)
@@ -131,7 +132,7 @@ def frozen_parameters(plan: Plan, severity: int, dice: random.Random) -> None:
 def numerical_overflow(plan: Plan, severity: int, dice: random.Random) -> None:
     """A value overflows: the loss, or some gradients, become infinite or NaN from some step on."""
     place = max(int(dice.uniform(0.02, 0.9) * plan.steps), 1)
-    share, bad = (0.05, 0.3, 1.0, 1.0)[severity], dice.choice((float("nan"), float("inf")))
+    share, bad = (0.02, 0.1, 0.4, 1.0)[severity], dice.choice((float("nan"), float("inf")))
 
     def change(training: Training) -> None:
         luck = random.Random(plan.seed)

@@ -17,12 +17,6 @@ from zoo.metamorphic import RESTS_ON
 from zoo.signs import bounds_of
 
 STRENGTH = 0.4
-# How much there is to go by tells one collection of runs from another, but not what a run does: fits that see it do
-# worse on architectures and data sets that they have not seen (docs/classifier.md).
-LEFT_OUT = frozenset(
-    ("variation", "early_share", "groups", "points", "train_seen", "evaluations", "resolution",
-     "classes_known", "skill", "val_skill", "beside_chance", "val_beside_chance", "near_a_chance_level")
-)
 # Memberships made by hand, from the knowledge of logs that no zoo has, are penalised less.
 TRUSTED = dict.fromkeys(("leaves", "overfits", "moves", "val_leaves", "val_moves"), 3.0)
 ROUNDS, LEAST = 4, 1e-3
@@ -30,12 +24,12 @@ ROUNDS, LEAST = 4, 1e-3
 LEARNT = ("loss-times-7.3", "thinned", "smoothed", "no-validation", "only-validation")
 # Probabilities that the labels need; the second for runs that go on, so that hardly any healthy one is called failing
 # (docs/classifier.md): share of the plan until which they hold, then by label.
-SURE = {"converging": 0.55, "diverging": 0.5, "stuck": 0.5, "overfitting": 0.5}
+SURE = {"converging": 0.6, "diverging": 0.5, "stuck": 0.5, "overfitting": 0.5}
 EARLY = (
-    (0.2, 0.55, 0.8, 0.98, 0.85),
-    (0.4, 0.55, 0.8, 0.965, 0.85),
-    (0.55, 0.55, 0.8, 0.94, 0.85),
-    (0.95, 0.55, 0.6, 0.85, 0.8),
+    (0.2, 0.6, 0.8, 0.98, 0.85),
+    (0.4, 0.6, 0.8, 0.965, 0.85),
+    (0.55, 0.6, 0.8, 0.94, 0.85),
+    (0.95, 0.6, 0.6, 0.85, 0.8),
 )
 Split = Callable[[Example, Example], bool]
 
@@ -59,9 +53,7 @@ def folds(examples: list[Example], by: str) -> Iterator[Fold]:
     for held in sorted({key(one) for one in examples}):
         test = [one for one in examples if key(one) == held]
         if by == "both":
-            train = [
-                one for one in examples if one.truth.architecture != held[0] and one.truth.dataset != held[1]
-            ]
+            train = [one for one in examples if one.truth.architecture != held[0] and one.truth.dataset != held[1]]
         else:
             train = [one for one in examples if key(one) != held]
         yield Fold("/".join(held), train, test)
@@ -121,23 +113,21 @@ def coefficients_of(examples: list[Example], strength: float = STRENGTH) -> dict
     rows, right = matrix_of(asked)
     assert asked[0].vector is not None
     names = asked[0].vector.names
-    kept = [place for place, name in enumerate(names) if name not in LEFT_OUT]
-    rows = rows[:, kept]
-    trust = np.array([TRUSTED.get(names[place], 1.0) for place in kept])
+    trust = np.array([TRUSTED.get(name, 1.0) for name in names])
     mean, scale = rows.mean(0), np.maximum(rows.std(0), 1e-2) / trust
-    model = logistic_of((rows - mean) / scale, right, [names[place] for place in kept], strength)
+    model = logistic_of((rows - mean) / scale, right, names, strength)
     weight, intercept = model.weight.T, model.intercept
     return {
         "intercept": {label: round(float(intercept[k]), 4) for k, label in enumerate(LABELS)},
         "sure": SURE,
         "sure_of_unfinished": [dict(zip(("until", *LABELS), row, strict=True)) for row in EARLY],
         "features": {
-            names[place]: {
+            name: {
                 "mean": round(float(mean[n]), 4),
                 "scale": round(float(scale[n]), 4),
                 "weight": {label: round(float(weight[k, n]), 4) for k, label in enumerate(LABELS)},
             }
-            for n, place in enumerate(kept)
+            for n, name in enumerate(names)
         },
     }
 

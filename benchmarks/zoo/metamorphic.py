@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convergence_cli.model import Curve, Run
-
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    from convergence_cli.model import Curve, Run
 
     Array = npt.NDArray[np.float64]
 

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from zoo.plan import Plan
-
 if TYPE_CHECKING:
     from zoo.building import Training
+    from zoo.plan import Plan
 
 
 def _weights(training: Training) -> list[tuple[str, nn.Parameter]]:
@@ -46,8 +45,9 @@ def symmetric_initialization(plan: Plan, severity: int, dice: random.Random) -> 
     value, jitter = dice.choice((0.0, 0.01, 0.1)), (1e-2, 1e-3, 1e-5, 0.0)[severity]
 
     def change(training: Training) -> None:
+        pick = training.generator
         for _, parameter in training.model.named_parameters():
-            noise = torch.randn(parameter.shape, generator=training.generator) * jitter
+            noise = torch.randn(parameter.shape, generator=pick) * jitter
             parameter.data.copy_(noise + (value if parameter.dim() > 1 else 0.0))
 
     plan.after_building.append(change)
@@ -217,15 +217,17 @@ def excessive_dropout(plan: Plan, severity: int, dice: random.Random) -> None:
 
 def disconnected_input(plan: Plan, severity: int, dice: random.Random) -> None:
     """The inputs are lost: most features, all but noise, or all."""
-    share = (0.7, 0.95, 1.0, 1.0)[severity]
+    share = (0.5, 0.7, 0.95, 1.0)[severity]
     # Batches of one value only have no spread to divide by.
     plan.norm = ""
 
     def change(training: Training) -> None:
         data = training.data
         if data.task == "tokens":
-            data.x.random_(0, data.classes, generator=training.generator)
-            data.x_val.random_(0, data.classes, generator=training.generator)
+            pick = training.generator
+            for x in (data.x, data.x_val):
+                lost = torch.rand(x.shape, generator=pick) < share
+                x[lost] = torch.randint(0, data.classes, x.shape, generator=pick)[lost]
             return
         lost = torch.rand(data.width, generator=training.generator) < share
         for x in (data.x, data.x_val):

@@ -7,7 +7,7 @@ A rise may speak for diverging and never for stuck. Without this, a fit on one c
 from __future__ import annotations
 
 # For converging, diverging, stuck, overfitting: + not below 0, - not above 0, 0 none at all, ? either.
-FALLS, RISES, CONTEXT = "+--?", "-+--", "????"
+FALLS, RISES = "+--?", "-+--"
 SIGNS: dict[str, str] = {
     **dict.fromkeys(
         ("fall", "fall_from_first", "fall_by_thirds", "fall_of_body", "fall_sure", "fall_by_thirds_sure", "trend",
@@ -24,16 +24,9 @@ SIGNS: dict[str, str] = {
     **dict.fromkeys(
         ("val_rise", "val_rise_of_drop", "val_rise_sure", "val_rise_trend", "val_above", "val_steady"), "-+-+"
     ),
-    **dict.fromkeys(("points", "groups", "resolution", "variation", "early_share", "evaluations", "train_seen",
-                     "classes_known"), CONTEXT),
     "peak": "-+?-",
     "resting": "--+-",
-    "beside_chance": "--+-",
-    "val_beside_chance": "--+-",
     "at_chance": "--+-",
-    "near_a_chance_level": "--+-",
-    "skill": "+--+",
-    "val_skill": "+--+",
     "accuracy_solved": "+--+",
     "val_since": "---+",
     "train_falls": "+--+",

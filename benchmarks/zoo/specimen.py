@@ -60,7 +60,9 @@ class Truth:
         trace = self.trace
         count = sum(one <= step for one in trace.step)
         broken = trace.nonfinite_from is not None and trace.nonfinite_from <= step
-        seen = replace(self.seen, evaluations=math.ceil(self.seen.evaluations * step / trace.planned))
+        seen = replace(
+            self.seen, evaluations=math.ceil(self.seen.evaluations * min(step / max(trace.step[-1], 1), 1.0))
+        )
         return labels_of(trace.train[:count], trace.val[:count], trace.constant, broken, seen)
 
 

@@ -28,9 +28,10 @@ RECORDED = 10
 class Trace:
     """What a training really did: losses of fixed rows in evaluation mode, ``PROBES`` times over the planned run.
 
-    No log has these. They are in the unit that was trained on, whatever the log shows. ``constant`` is the loss of the best model that ignores its input, None where it is not
-    comparable with the loss that was trained on. ``planned`` counts the steps asked for, ``nonfinite_from`` is the
-    first step whose training loss was not finite, with no finite one after it.
+    No log has these. They are in the unit that was trained on, whatever the log shows. ``constant`` is the loss of the
+    best model that ignores its input, None where it is not comparable with the loss that was trained on. ``planned``
+    counts the steps asked for, ``nonfinite_from`` is the first step whose training loss was not finite, with no finite
+    one after it.
     """
 
     step: list[int] = field(default_factory=list)

@@ -110,15 +110,15 @@ def _smooth(values: Sequence[float]) -> list[float]:
     return [median(values[max(i - 1, 0) : i + 2]) for i in range(len(values))] if len(values) > 4 else list(values)
 
 
-def _diverging(
-    first: float, end: float, best: float, size: float, train: Sequence[float]
-) -> tuple[str, ...]:
+def _diverging(first: float, end: float, best: float, size: float, train: Sequence[float]) -> tuple[str, ...]:
     drop, rise = first - best, end - best
     if drop > 0.05 * size:
         back = rise / drop
         if back >= BACK[1] and rise > 0.05 * size:
             # Who has hardly learnt anything has hardly anything to lose.
-            return ("diverging",) if drop > LITTLE * size or end > (1 + RISEN[1]) * abs(first) else ("stuck", "diverging")
+            return (
+                ("diverging",) if drop > LITTLE * size or end > (1 + RISEN[1]) * abs(first) else ("stuck", "diverging")
+            )
         if back >= BACK[0] or (best > 0 and end > 1.5 * best and back > 0.1):
             return ("diverging", "converging")
     risen = (end - first) / size

@@ -32,7 +32,7 @@ class Chance:
     """``classes`` on whose ln the loss rests (None: on none), ``level`` = ln(classes) in nats.
 
     ``known`` says that the run itself names its classes. ``at_chance``: the loss rests on that level,
-    or (``on_validation``) validation alone does. ``stated_level``: the ln of the classes that the run names.
+    or (``on_validation``) validation alone does.
     ``accuracy_solved``: an accuracy is logged and has been high all along.
     """
 
@@ -43,7 +43,6 @@ class Chance:
     on_validation: bool
     accuracy_solved: bool
     accuracy: float | None
-    stated_level: float | None = None
 
 
 def chance_of(shape: Shape, val: Shape | None, accuracy: Shape | None, config: Mapping[str, Any]) -> Chance:
@@ -52,7 +51,6 @@ def chance_of(shape: Shape, val: Shape | None, accuracy: Shape | None, config: M
     Validation that sits there counts as well while training has moved little: it is what shuffled labels do.
     """
     stated = _stated_classes(config)
-    stated_level = None if stated is None else math.log(stated)
     counts = COMMON_CLASSES if stated is None else (stated,)
     last, solved = None, False
     if accuracy is not None:
@@ -65,8 +63,8 @@ def chance_of(shape: Shape, val: Shape | None, accuracy: Shape | None, config: M
         classes = min(counts, key=lambda count: abs(one.end - math.log(count)))
         little = one is shape or max(shape.relative_drop, one.relative_drop) < MOST_DROP
         if little and _rests(one, math.log(classes), stated is not None):
-            return Chance(classes, math.log(classes), stated is not None, True, one is not shape, solved, last, stated_level)
-    return Chance(None, None, stated is not None, False, False, solved, last, stated_level)
+            return Chance(classes, math.log(classes), stated is not None, True, one is not shape, solved, last)
+    return Chance(None, None, stated is not None, False, False, solved, last)
 
 
 def _stated_classes(config: Mapping[str, Any]) -> int | None:

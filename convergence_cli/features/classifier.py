@@ -19,9 +19,16 @@ from convergence_cli.model import LABELS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from convergence_cli.features.memberships import Judgement
     from convergence_cli.features.vector import Vector
 
 COEFFICIENTS = Path(__file__).with_name("classifier.json")
+# From this membership of the thresholds made by hand on, a loss has plainly left its best: logs often end within a few
+# rows of an explosion, and so few points move no other feature. The second holds for a run that is known to go on.
+PLAIN, PLAIN_SO_FAR = 0.85, 0.95
+# What noise hides is no evidence of progress: converging then needs this probability.
+PLAINLY_FLAT, DOUBTED = 0.9, 0.8
+CONVERGING, DIVERGING = LABELS.index("converging"), LABELS.index("diverging")
 OVERFITTING = LABELS.index("overfitting")
 
 
@@ -114,7 +121,26 @@ def classify(
     scores = [start + math.fsum(row) for start, row in zip(model.intercept, share, strict=True)]
     if not has_validation:
         scores[OVERFITTING] = -math.inf
-    return Classified(_softmax(scores), share, model.names, model.needed(done))
+    probability = _softmax(scores)
+    plain = vector.hand.diverging
+    if plain >= (PLAIN if done is None else PLAIN_SO_FAR):
+        probability = _with_diverging(probability, plain)
+    needed = model.needed(done)
+    if _is_doubted(vector.hand):
+        needed = (max(needed[CONVERGING], DOUBTED), *needed[1:])
+    return Classified(probability, share, model.names, needed)
+
+
+def _is_doubted(hand: Judgement) -> bool:
+    """Whether the thresholds see no progress: none that noise would let be seen, or plainly none."""
+    return (hand.unseen >= 0.5 and hand.improved < 0.5) or hand.probabilities["stuck"] >= PLAINLY_FLAT
+
+
+def _with_diverging(probability: tuple[float, ...], at_least: float) -> tuple[float, ...]:
+    """Diverging as likely as either of two independent judges says (noisy or, Pearl 1988, section 4.3.2)."""
+    others = (1 - probability[DIVERGING]) * (1 - at_least)
+    rest = max(1 - probability[DIVERGING], 1e-12)
+    return tuple(1 - others if k == DIVERGING else p / rest * others for k, p in enumerate(probability))
 
 
 def _softmax(scores: Sequence[float]) -> tuple[float, ...]:

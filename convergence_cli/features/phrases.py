@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from convergence_cli.features.shape import Shape
 
 
-def phrases_of(
-    names: list[str], shape: Shape, val: Shape | None, gap: Gap | None, chance: Chance
-) -> list[str]:
+def phrases_of(names: list[str], shape: Shape, val: Shape | None, gap: Gap | None, chance: Chance) -> list[str]:
     """One phrase for each of ``names`` that has words here; a feature of a thing that was not logged has none."""
     found = [_of_loss(name, shape, chance) or _of_validation(name, val, gap) for name in names]
     return [phrase for phrase in dict.fromkeys(found) if phrase]
@@ -61,25 +59,13 @@ def _of_loss(name: str, shape: Shape, chance: Chance) -> str:
         "above_first": lambda: "it stayed above its first point" if shape.never_below else "",
         "peak": lambda: f"its peak is {shape.peak / max(abs(shape.first), 1e-300):.3g} times its first point",
         "last_above": lambda: f"its last point is {shape.last:.4g}, after a start at {shape.start:.4g}",
-        "points": lambda: f"it has {shape.points} points",
-        "groups": lambda: f"it has {shape.points} points",
-        "resolution": lambda: f"its noise lets a change of {_percent(shape.resolution)} be seen",
-        "variation": lambda: f"single points vary by {_percent(shape.variation)}",
-        "early_share": lambda: f"{_percent(shape.early_share)} of its change was made by half-time",
         "resting": lambda: "it rests on one value" if shape.resting else "",
         "at_chance": lambda: "it is at chance level" if chance.at_chance else "",
-        "skill": lambda: _skill(shape.end, chance),
         "accuracy_solved": lambda: "the accuracy was high all along" if chance.accuracy_solved else "",
         "moves": lambda: _moved("surely and in all it", shape.relative_drop),
         "leaves": lambda: f"it ends {_percent(shape.rise / drop)} of its drop above its best",
     }
     return words[name]() if name in words else ""
-
-
-def _skill(end: float, chance: Chance) -> str:
-    if chance.stated_level is None:
-        return ""
-    return f"it ends {_percent(abs(1 - end / chance.stated_level))} from chance level ({chance.stated_level:.4g})"
 
 
 def _of_validation(name: str, val: Shape | None, gap: Gap | None) -> str:
@@ -99,9 +85,7 @@ def _of_validation(name: str, val: Shape | None, gap: Gap | None) -> str:
         "val_steady": lambda: f"the last {gap.steady} evaluations rise without a break" if gap.steady > 1 else "",
         "val_since": lambda: f"{gap.evals_since} evaluations came after the best",
         "train_falls": lambda: "" if fall is None else _moved("since that best, training", fall),
-        "evaluations": lambda: f"there are {gap.evals} evaluations",
         "overfits": lambda: f"validation ends {_percent(gap.rise_share)} above its best",
-        "val_skill": lambda: f"validation ends at {val.end:.4g}",
     }
     found = words[name]() if name in words else ""
     return found if math.isfinite(gap.rise_share) else ""

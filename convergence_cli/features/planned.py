@@ -27,8 +27,10 @@ def done_of(run: Run, loss: Curve) -> float | None:
         return None
     if axis == "epoch":
         # The first epoch is called 0 or 1.
-        return min((float(loss.step[-1]) + (loss.step[0] == 0)) / epochs, 1.0)
-    return None if loss.epoch is None else min(float(loss.epoch[-1]) / epochs, 1.0)
+        return min((float(loss.step[-1]) + float(loss.step[0] == 0)) / epochs, 1.0)
+    if loss.epoch is None:
+        return None
+    return min(float(loss.epoch[-1]) / epochs, 1.0)
 
 
 def _number(value: Any) -> float | None:

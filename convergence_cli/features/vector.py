@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from convergence_cli.features import memberships
-from convergence_cli.features.memberships import MIN_EVALS, MIN_POINTS
+from convergence_cli.features.gap import MIN_EVALS
+from convergence_cli.features.memberships import MIN_POINTS
 
 if TYPE_CHECKING:
     from convergence_cli.features.chance import Chance
@@ -20,10 +21,6 @@ _TINY = 1e-300
 SHARE = 0.02
 # A drop of less than this share of the loss is no measure for a rise.
 LEAST_DROP = 0.05
-# A first loss further than this share from ln(C) is not the cross-entropy of an untrained model, or in another unit.
-NEAR_CHANCE = 0.5
-# A loss within this share of ln(C) is beside it.
-BESIDE = 0.04
 
 
 OF_VALIDATION = (
@@ -49,8 +46,7 @@ def vector_of(shape: Shape, val: Shape | None, gap: Gap | None, chance: Chance) 
         **_fall(shape, "", washed=washed),
         **_rise(shape, ""),
         **_ends(shape),
-        **_noise(shape),
-        **_chance(shape, val, chance),
+        **_rest(shape, chance),
         **_validation(shape, val, gap, chance),
         "leaves": _logit(hand.diverging),
         "overfits": _logit(hand.overfitting),
@@ -134,36 +130,11 @@ def _ends(shape: Shape) -> dict[str, float]:
     }
 
 
-def _noise(shape: Shape) -> dict[str, float]:
-    """How much there is to go by, and what the noise would hide."""
+def _rest(shape: Shape, chance: Chance) -> dict[str, float]:
+    """Whether the loss rests, on one value or on what a uniform guess over the classes of the run costs."""
     return {
-        "points": math.log(max(shape.points, 1)) / 2,
-        "groups": math.log(max(len(shape.view), 1)) / 2,
-        "resolution": _log(shape.resolution, SHARE, 4.0),
-        "variation": _log(shape.variation, SHARE, 4.0),
-        "early_share": min(max(shape.early_share, -1.0), 2.0),
         "resting": float(shape.resting),
-    }
-
-
-def _chance(shape: Shape, val: Shape | None, chance: Chance) -> dict[str, float]:
-    """Distance to what a uniform guess costs, where the run tells its classes and its loss is in that unit."""
-    level = chance.stated_level
-    begun = min(abs(one - level) for one in (shape.first, float(shape.view.low[0]))) if level is not None else 0.0
-    if level is None or (begun > NEAR_CHANCE * level and not chance.at_chance):
-        skill = val_skill = known = 0.0
-    else:
-        known = 1.0
-        skill = _share(min(1 - shape.end / level, 1.0))
-        val_skill = 0.0 if val is None else _share(min(max(1 - val.end / level, -1.0), 1.0))
-    return {
         "at_chance": float(chance.at_chance and chance.known),
-        "near_a_chance_level": float(chance.at_chance and not chance.known),
-        "classes_known": known,
-        "beside_chance": known * max(1 - abs(math.sinh(skill)) * SHARE / BESIDE, 0.0),
-        "val_beside_chance": known * max(1 - abs(math.sinh(val_skill)) * SHARE / BESIDE, 0.0) if val is not None else 0.0,
-        "skill": skill,
-        "val_skill": val_skill,
         "accuracy_solved": float(chance.accuracy_solved),
     }
 
@@ -181,14 +152,13 @@ def _validation(shape: Shape, val: Shape | None, gap: Gap | None, chance: Chance
     if gap is None or gap.evals < MIN_EVALS:
         rises = dict.fromkeys(
             ("val_rise", "val_rise_of_drop", "val_rise_sure", "val_rise_trend", "val_above", "val_steady", "val_since",
-             "train_falls", "train_seen"), 0.0,
+             "train_falls"), 0.0,
         )  # fmt: skip
-        return {"evaluations": 0.0, **found, **rises}
+        return {**found, **rises}
     # As ``_shrunk``: no more of the rise than its noise leaves, or than a trend since the best bears out.
     sure = max(gap.rise_z, gap.trend_z, 0.0)
     beyond = sure * sure / (sure * sure + 4)
     return {
-        "evaluations": math.log(gap.evals) / 2,
         **found,
         "val_rise": _log(gap.rise_share * beyond, memberships.VAL_RISE, 4.0),
         "val_rise_of_drop": _log(gap.rise_of_drop * beyond, memberships.VAL_RISE_OF_DROP, 4.0),
@@ -198,7 +168,6 @@ def _validation(shape: Shape, val: Shape | None, gap: Gap | None, chance: Chance
         "val_steady": math.log1p(gap.steady),
         "val_since": math.log1p(gap.evals_since) / 2,
         "train_falls": 0.0 if gap.train_fall is None else _share(gap.train_fall),
-        "train_seen": float(gap.train_fall is not None),
     }
 
 

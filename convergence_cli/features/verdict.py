@@ -42,12 +42,21 @@ def verdict_of(evidence: Evidence) -> Verdict:
     assert loss is not None
     judged = judged_of(evidence, loss)
     label = LABELS[judged.best]
-    probabilities = dict(zip(LABELS, judged.probability, strict=True))
+    probabilities: dict[str, float] = dict(zip(LABELS, judged.probability, strict=True))
     if not judged.is_sure:
-        return Verdict("undetermined", 0.0, "ambiguous", _unsure(loss, judged, evidence.done), probabilities,
-                       None, _best_step(evidence))
+        return Verdict(
+            "undetermined",
+            0.0,
+            "ambiguous",
+            _unsure(loss, judged, evidence.done),
+            probabilities,
+            None,
+            _best_step(evidence),
+        )
     state, since, reason = _DESCRIBE[label](evidence, loss)
-    why = phrases_of(judged.deciding(), loss.shape, _shape_of(evidence.val_loss), evidence.gap, evidence.chance)
+    chance = evidence.chance
+    assert chance is not None
+    why = phrases_of(judged.deciding(), loss.shape, _shape_of(evidence.val_loss), evidence.gap, chance)
     if why:
         reason += f" Decided by: {'; '.join(why)}."
     return Verdict(label, probabilities[label], state, reason, probabilities, since, _best_step(evidence))

@@ -117,7 +117,7 @@ def _severity_of_imbalance(side: str, verdict: Verdict) -> Severity:
 
 
 @rule("DA103", "class-misprediction", severity="warning", since="0.1")
-def class_misprediction(predictions: Predictions, verdict: Verdict | None = None) -> Iterator[Finding]:
+def class_misprediction(predictions: Predictions) -> Iterator[Finding]:
     """A class is lost: the model is right in general, but not on this one.
 
     What it checks
@@ -133,8 +133,8 @@ def class_misprediction(predictions: Predictions, verdict: Verdict | None = None
         Of the samples of the other classes at least 85 % are right. With 8 classes and more it must also be an
         outlier among the recalls. A class with half the samples of an average one or more does not count
         against a model that is hardly better than the share of the most frequent class. A warning, in a run
-        that converges too; a note while the loss still falls, or the accuracy and the class improve.
-        Predictions of tokens are not looked at. Side: minority (fewer than half the samples of an average class), other.
+        that converges too; a note while the accuracy and the class improve. Predictions of tokens are not
+        looked at. Side: minority (fewer than half the samples of an average class), other.
 
     Known false alarms
         A class that is learnt late, in a run that was stopped early.
@@ -154,7 +154,7 @@ def class_misprediction(predictions: Predictions, verdict: Verdict | None = None
                 f"{100 * recall.recall:.0f} % are predicted right (threshold {100 * MISSED * one.accuracy:.0f} %), of "
                 f"all samples {100 * one.accuracy:.0f} %, from step {one.first_step:g} to {one.last_step:g}; most are "
                 f"taken for class {recall.taken_for}{more}.",
-                severity=_severity_of_classes(recall.gain, one, verdict),
+                severity=_severity_of_classes(recall.gain, one),
                 confidence=sure(0.85, one.dumps),
                 evidence={
                     "class": recall.label,
@@ -183,9 +183,7 @@ def _is_lost(recall: ClassRecall, of: PredictionSet) -> bool:
     return few and learnt and recall.elsewhere >= ELSEWHERE and recall.surprise < SURPRISE and recall.outlier
 
 
-def _severity_of_classes(progress: float, of: PredictionSet, verdict: Verdict | None) -> Severity:
-    if verdict is not None and verdict.state == "still-improving":
-        return "note"
+def _severity_of_classes(progress: float, of: PredictionSet) -> Severity:
     return "note" if progress > CLASS_PROGRESS and of.gain > PROGRESS else "warning"
 
 
@@ -197,7 +195,7 @@ def _is_confused(pair: ConfusedPair) -> bool:
 
 
 @rule("DA104", "class-confusion", severity="warning", since="0.1")
-def class_confusion(predictions: Predictions, verdict: Verdict | None = None) -> Iterator[Finding]:
+def class_confusion(predictions: Predictions) -> Iterator[Finding]:
     """Two classes are mixed up far more than the others.
 
     What it checks
@@ -213,8 +211,8 @@ def class_confusion(predictions: Predictions, verdict: Verdict | None = None) ->
         2.25 times the error rate of all other classes, at an accuracy of at least 50 % and three classes or
         more; or 25 % either way, bounded together. A class that is lost altogether is reported as
         class-misprediction. A warning where the other class is taken for this one as well (10 %), in a run
-        that converges too; else, and while the loss still falls or the accuracy and the pair improve, a note.
-        Predictions of tokens are not looked at.
+        that converges too; else, and while the accuracy and the pair improve, a note. Predictions of tokens
+        are not looked at.
 
     Known false alarms
         Classes that truly overlap.
@@ -239,7 +237,7 @@ def class_confusion(predictions: Predictions, verdict: Verdict | None = None) ->
                 f"taken for class {pair.other} from step {one.first_step:g} to {one.last_step:g} (threshold "
                 f"{100 * CONFUSED:.0f} %); in the other classes {100 * pair.elsewhere:.0f} % are wrong"
                 f"{more}.",
-                severity="note" if pair.back < CONFUSED_BACK else _severity_of_classes(pair.fall, one, verdict),
+                severity="note" if pair.back < CONFUSED_BACK else _severity_of_classes(pair.fall, one),
                 confidence=sure(0.75, one.dumps),
                 evidence={
                     "class": pair.label,

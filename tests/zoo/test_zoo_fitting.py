@@ -18,7 +18,6 @@ from zoo.examples import Example, looked_at, matrix_of
 from zoo.fitting import (
     EARLY,
     LEARNT,
-    LEFT_OUT,
     SURE,
     TRUSTED,
     coefficients_of,
@@ -195,18 +194,17 @@ def test_coefficients_keep_their_signs_where_the_data_speak_against_them(
 def test_coefficients_are_what_the_product_reads(coefficients: dict[str, Any]) -> None:
     data = coefficients
     assert json.loads(json.dumps(data, allow_nan=False)) == data
-    assert [*data["features"]] == [name for name in NAMES if name not in LEFT_OUT]
+    assert [*data["features"]] == [*NAMES]
     assert [*data["intercept"]] == [*LABELS]
     model = from_data(data)
     rows, right = matrix_of(EXAMPLES)
-    kept = [place for place, name in enumerate(NAMES) if name not in LEFT_OUT]
-    mean = rows[:, kept].mean(0)
-    scale = rows[:, kept].std(0) / [TRUSTED.get(NAMES[place], 1.0) for place in kept]
+    mean = rows.mean(0)
+    scale = rows.std(0) / [TRUSTED.get(name, 1.0) for name in NAMES]
     np.testing.assert_allclose(model.mean, mean, atol=1e-4)
     np.testing.assert_allclose(model.scale, scale, atol=1e-4)
     # The rounded numbers of the file say what the fit said, by the product's own arithmetic.
-    fit = logistic_of((rows[:, kept] - mean) / scale, right, [NAMES[place] for place in kept])
-    expected = fit.predict((rows[:, kept] - mean) / scale)
+    fit = logistic_of((rows - mean) / scale, right, NAMES)
+    expected = fit.predict((rows - mean) / scale)
     for one, probability in zip(EXAMPLES[:50], expected, strict=False):
         assert one.vector is not None
         assert classify(one.vector, True, None, model).probability == pytest.approx(probability, abs=2e-3)
@@ -259,8 +257,7 @@ def test_only_examples_that_are_learnt_from_change_the_fit() -> None:
 def test_every_feature_has_a_sign_and_every_sign_a_feature() -> None:
     assert set(SIGNS) == set(NAMES)
     assert len(NAMES) == len(set(NAMES))
-    assert set(NAMES) > LEFT_OUT
-    assert set(TRUSTED) <= set(NAMES) - LEFT_OUT
+    assert set(TRUSTED) <= set(NAMES)
     # The same features, whatever the log has.
     for kept in (run_with_validation().curves[:1], run_with_validation().curves[1:]):
         vector = looked_at(Run("run", "run", "csv", kept))[0]
@@ -305,7 +302,7 @@ def test_a_fold_shares_nothing_with_what_is_fitted_on(by: str) -> None:
 
 def test_what_ships_keeps_the_signs_and_has_the_features_of_the_zoo() -> None:
     data = json.loads(COEFFICIENTS.read_text(encoding="utf-8"))
-    assert [*data["features"]] == [name for name in NAMES if name not in LEFT_OUT]
+    assert [*data["features"]] == [*NAMES]
     for name, one in data["features"].items():
         assert one["scale"] > 0
         for label, (low, high) in zip(LABELS, bounds_of(name), strict=True):

@@ -27,7 +27,7 @@ COEFFICIENTS = Path(__file__).with_name("classifier.json")
 # rows of an explosion, and so few points move no other feature. The second holds for a run that is known to go on.
 PLAIN, PLAIN_SO_FAR = 0.85, 0.95
 # What noise hides is no evidence of progress: converging then needs this probability.
-PLAINLY_FLAT, DOUBTED = 0.9, 0.8
+PLAINLY_FLAT, DOUBTED = 0.75, 0.8
 CONVERGING, DIVERGING = LABELS.index("converging"), LABELS.index("diverging")
 OVERFITTING = LABELS.index("overfitting")
 

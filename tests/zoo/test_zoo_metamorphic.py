@@ -212,7 +212,7 @@ def test_changed_examples_keep_the_labels_and_tell_their_change() -> None:
     assert features["only-accuracy"].vector is None
     named = {change: dict(zip(one.vector.names, one.vector.values, strict=True))
              for change, one in features.items() if one.vector is not None}  # fmt: skip
-    assert named["thinned"]["points"] < named["restart"]["points"]
+    assert named["thinned"]["trend"] < named["restart"]["trend"]
     for change in ("loss-times-0.001", "loss-times-1000", "steps-plus-100000"):
         plain = {name: value for name, value in named["loss-times-7.3"].items() if "chance" not in name}
         assert {name: named[change][name] for name in plain} == pytest.approx(plain, abs=1e-6), change

@@ -130,9 +130,17 @@ def agreement(everything: list[Seen], by: str, misses: bool) -> list[Said]:
     return found
 
 
+def onset_of(truth: Truth) -> float:
+    """The share of the plan from which on the label is right at every later one, by the noise-free losses."""
+    labels = [(share, truth.labels[0]) for share in (*SHARES, 1.0)]
+    told = [(share, label if label in truth.labels_at(share * truth.trace.planned) else "") for share, label in labels]
+    return detected_at(told, truth.labels[0]) or 1.0
+
+
 def print_early(everything: list[Seen], judged: dict[str, Fitted]) -> None:
     """When failing runs are found, and how often healthy ones are called failing as of some step."""
     times: dict[str, list[float]] = defaultdict(list)
+    delays: dict[str, list[float]] = defaultdict(list)
     false: Counter[float] = Counter()
     asked: Counter[float] = Counter()
     ever = 0
@@ -151,9 +159,11 @@ def print_early(everything: list[Seen], judged: dict[str, Fitted]) -> None:
             labels.append((min(ended, 1.0), said_of(look_at(whole(seen)), model)[0]))
             since = detected_at(labels, truth.labels[0])
             times[truth.labels[0]].append(1.0 if since is None else since)
+            delays[truth.labels[0]].append(max(times[truth.labels[0]][-1] - onset_of(truth), 0.0))
     for label in FAILING:
         if times[label]:
             print(f"early_median_share_of_run_{label} {median(times[label]):.2f}")
+            print(f"early_median_delay_after_it_began_{label} {median(delays[label]):.2f}")
             print(f"early_found_by_15_percent_{label} {sum(t <= 0.15 for t in times[label]) / len(times[label]):.2f}")
     worst = max(asked, key=lambda share: false[share] / asked[share])
     print(f"early_healthy_called_failing_worst_prefix {false[worst] / asked[worst]:.4f} (at {worst:.0%} of the run)")

@@ -78,8 +78,8 @@ def test_thresholds_of_the_verdict_are_those_of_the_memberships() -> None:
     [
         ("verdict", "Below {} (0.6", classifier.fitted().sure[1]),
         ("verdict", "({} for converging;", classifier.fitted().sure[0]),
-        ("verdict", "stuck needs {} in its first fifth", classifier.fitted().early[0][1][2]),
-        ("verdict", "until two fifths, {} until 55", classifier.fitted().early[2][1][2]),
+        ("verdict", "stuck needs {} in its first two fifths", classifier.fitted().early[0][1][2]),
+        ("verdict", "two fifths, {} until 55", classifier.fitted().early[1][1][2]),
         ("verdict", "verdict below {} is told as a note", _standing.SURE_VERDICT),
         ("verdict", "by a deviate of {} and", verdict.TREND_Z),
         ("verdict", "at most {} groups", view.VIEW_BUCKETS),

@@ -26,9 +26,8 @@ LEARNT = ("loss-times-7.3", "thinned", "smoothed", "no-validation", "only-valida
 # (docs/classifier.md): share of the plan until which they hold, then by label.
 SURE = {"converging": 0.6, "diverging": 0.5, "stuck": 0.5, "overfitting": 0.5}
 EARLY = (
-    (0.2, 0.6, 0.8, 0.98, 0.85),
-    (0.4, 0.6, 0.8, 0.965, 0.85),
-    (0.55, 0.6, 0.8, 0.94, 0.85),
+    (0.4, 0.6, 0.8, 0.98, 0.85),
+    (0.55, 0.6, 0.8, 0.96, 0.85),
     (0.95, 0.6, 0.6, 0.85, 0.8),
 )
 Split = Callable[[Example, Example], bool]

@@ -27,7 +27,7 @@ COEFFICIENTS = Path(__file__).with_name("classifier.json")
 # rows of an explosion, and so few points move no other feature. The second holds for a run that is known to go on.
 PLAIN, PLAIN_SO_FAR = 0.85, 0.95
 # What noise hides is no evidence of progress: converging then needs this probability.
-PLAINLY_FLAT, DOUBTED = 0.75, 0.8
+AS_GOOD_AS_FLAT, DOUBTED = 0.45, 0.8
 CONVERGING, DIVERGING = LABELS.index("converging"), LABELS.index("diverging")
 OVERFITTING = LABELS.index("overfitting")
 
@@ -132,8 +132,8 @@ def classify(
 
 
 def _is_doubted(hand: Judgement) -> bool:
-    """Whether the thresholds see no progress: none that noise would let be seen, or plainly none."""
-    return (hand.unseen >= 0.5 and hand.improved < 0.5) or hand.probabilities["stuck"] >= PLAINLY_FLAT
+    """Whether the thresholds see no clear progress: none that noise would let be seen, or as likely none as some."""
+    return (hand.unseen >= 0.5 and hand.improved < 0.5) or hand.probabilities["stuck"] >= AS_GOOD_AS_FLAT
 
 
 def _with_diverging(probability: tuple[float, ...], at_least: float) -> tuple[float, ...]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from convergence_cli.features.chance import Chance
     from convergence_cli.features.evidence import Loss, Rate
     from convergence_cli.features.extrapolate import PowerLaw
+    from convergence_cli.features.shape import Shape
     from convergence_cli.model import Finding, Verdict
 
 BLOWN_UP = 1.25
@@ -22,6 +23,8 @@ PLATEAU_POINTS = 30
 STILL_GAIN = 0.05
 STILL_Z = 2.5
 INITIAL_FACTOR = 2.0
+# A fall of this share, in so many standard errors, is seen by everyone.
+FELL, FELL_SURELY = 0.1, 8.0
 
 
 @rule("LC103", "flat-from-start", severity="error", since="0.1")
@@ -37,7 +40,9 @@ def flat_from_start(loss: Loss, verdict: Verdict, chance: Chance | None = None) 
 
     How it decides
         Fires with the verdict `stuck`: the drop from start to end is below about 2 % or 4 standard errors; or
-        the loss sits within 1 % of ln(C), chance level for C classes, after the first tenth.
+        the loss sits within 1 % of ln(C), chance level for C classes, after the first tenth. A note where the
+        verdict is hardly likelier than not (below 0.65), or where the loss fell by a tenth at once, surely, and
+        rests since at no chance level: that may be all there was to learn.
 
     Known false alarms
         A log that begins late in a run, or a fine-tuning of a model that already solves the task: an accuracy
@@ -54,7 +59,7 @@ def flat_from_start(loss: Loss, verdict: Verdict, chance: Chance | None = None) 
     blown_up = shape.peak > BLOWN_UP * abs(shape.start) and shape.peak > shape.start + 10 * shape.late_noise
     yield finding(
         fact_of(verdict),
-        severity=severity_of(verdict),
+        severity="note" if _fell_at_once(loss.shape) and not at_chance else severity_of(verdict),
         confidence=verdict.confidence,
         evidence={
             "start": shape.start,
@@ -72,6 +77,11 @@ def flat_from_start(loss: Loss, verdict: Verdict, chance: Chance | None = None) 
         first_step=verdict.since_step,
         last_step=float(loss.curve.step[-1]),
     )
+
+
+def _fell_at_once(shape: Shape) -> bool:
+    """Whether it fell, surely and by a tenth, and rests since: the end of learning or of washing out the start."""
+    return shape.relative_drop >= FELL and shape.drop_z >= FELL_SURELY
 
 
 def _kind_of_flat(blown_up: bool, chance: Chance | None) -> str:

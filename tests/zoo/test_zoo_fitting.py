@@ -147,9 +147,9 @@ def test_several_right_labels_leave_the_boundary_where_it_is(monkeypatch: pytest
     partial = right.copy()
     partial[(dice.random(400) < 0.3) & ~second, 1] = 1
     assert boundary(partial, rows) == pytest.approx(known, abs=0.15)
-    monkeypatch.setattr(fitting, "ROUNDS", 1)
-    assert boundary(partial, rows) < known - 0.4
-    monkeypatch.undo()
+    with monkeypatch.context() as once:
+        once.setattr(fitting, "ROUNDS", 1)
+        assert boundary(partial, rows) < known - 0.4
     # In a zone around it either is right.
     zone = right.copy()
     zone[np.abs(rows[:, 0] - 0.7) < 0.8, :2] = 1

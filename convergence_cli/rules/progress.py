@@ -81,7 +81,8 @@ def flat_from_start(loss: Loss, verdict: Verdict, chance: Chance | None = None) 
 
 def _fell_at_once(shape: Shape) -> bool:
     """Whether it fell, surely and by a tenth, and rests since: the end of learning or of washing out the start."""
-    return shape.relative_drop >= FELL and shape.drop_z >= FELL_SURELY
+    from_first = (shape.first - shape.end) / max(abs(shape.first), 1e-300)
+    return max(shape.relative_drop, from_first) >= FELL and shape.drop_z >= FELL_SURELY
 
 
 def _kind_of_flat(blown_up: bool, chance: Chance | None) -> str:

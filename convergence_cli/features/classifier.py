@@ -28,6 +28,12 @@ COEFFICIENTS = Path(__file__).with_name("classifier.json")
 PLAIN, PLAIN_SO_FAR = 0.85, 0.95
 # What noise hides is no evidence of progress: converging then needs this probability.
 AS_GOOD_AS_FLAT, DOUBTED = 0.45, 0.8
+# After a last point far above all before, one point is too little to say.
+AFTER_JUMP = 0.99
+# What has risen by 15 % beyond its noise (on the scale of ``vector.py``) and ends there, or trends upwards by 1.5
+# deviates, has moved: it is not stuck.
+RISEN, RISING = math.asinh(0.15 / 0.02), math.asinh(-1.5)
+STUCK = LABELS.index("stuck")
 CONVERGING, DIVERGING = LABELS.index("converging"), LABELS.index("diverging")
 OVERFITTING = LABELS.index("overfitting")
 
@@ -122,12 +128,16 @@ def classify(
     if not has_validation:
         scores[OVERFITTING] = -math.inf
     probability = _softmax(scores)
+    if value["risen"] > RISEN and (value["last_above"] > RISEN or value["trend"] < RISING):
+        probability = _with_diverging(probability, probability[STUCK] / max(1 - probability[DIVERGING], 1e-12))
     plain = vector.hand.diverging
     if plain >= (PLAIN if done is None else PLAIN_SO_FAR):
         probability = _with_diverging(probability, plain)
     needed = model.needed(done)
     if _is_doubted(vector.hand):
         needed = (max(needed[CONVERGING], DOUBTED), *needed[1:])
+    if value["jump_at_end"] > 0:
+        needed = (max(needed[CONVERGING], AFTER_JUMP), *needed[1:])
     return Classified(probability, share, model.names, needed)
 
 

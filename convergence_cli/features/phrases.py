@@ -20,7 +20,16 @@ def phrases_of(names: list[str], shape: Shape, val: Shape | None, gap: Gap | Non
 
 
 def _percent(value: float) -> str:
-    return f"{100 * value:.2g} %" if abs(value) < 10 else f"{value:.3g} times"
+    if abs(value) >= 10:
+        return f"{value:.3g} times"
+    return f"{100 * value:.0f} %" if abs(value) >= 1 else f"{100 * value:.2g} %"
+
+
+def _lost(shape: Shape) -> str:
+    if shape.drop < 1e-6 * shape.scale:
+        return "it never fell"
+    back = shape.rise / shape.drop
+    return "all of its drop is lost again" if back >= 1 else f"{_percent(back)} of its drop is lost again"
 
 
 def _moved(what: str, fall: float) -> str:
@@ -38,7 +47,6 @@ def _trend(what: str, z: float) -> str:
 
 def _of_loss(name: str, shape: Shape, chance: Chance) -> str:
     first = (shape.first - shape.end) / max(abs(shape.first), 1e-300)
-    drop = max(shape.drop, 1e-300)
     words: dict[str, Callable[[], str]] = {
         "fall": lambda: _moved("it", shape.relative_drop),
         "fall_from_first": lambda: _moved("from its first point it", first),
@@ -49,7 +57,7 @@ def _of_loss(name: str, shape: Shape, chance: Chance) -> str:
         "trend_of_body": lambda: _trend("after its first tenth it", shape.body_z),
         "trend_late": lambda: _trend("its last third", shape.late_z),
         "trend_last": lambda: _trend("its last sixth", shape.last_z),
-        "given_back": lambda: f"{_percent(shape.rise / drop)} of its drop is lost again",
+        "given_back": lambda: _lost(shape),
         "risen": lambda: _moved("against its start it", (shape.start - shape.end) / shape.scale),
         "rise": lambda: f"it ends {_percent(shape.rise / shape.scale)} of its size above its best",
         "times_best": lambda: f"it ends at {shape.end / shape.best:.3g} times its best" if shape.best else "",
@@ -57,13 +65,13 @@ def _of_loss(name: str, shape: Shape, chance: Chance) -> str:
         "jump_at_end": lambda: f"{shape.tail_jump} of its last points lie far above all before",
         "climb_at_end": lambda: f"{shape.climbing} of its last points climb without a break",
         "above_first": lambda: "it stayed above its first point" if shape.never_below else "",
-        "peak": lambda: f"its peak is {shape.peak / max(abs(shape.first), 1e-300):.3g} times its first point",
+        "peak": lambda: f"its peak is {shape.peak / shape.first:.3g} times its first point" if shape.first > 0 else "",
         "last_above": lambda: f"its last point is {shape.last:.4g}, after a start at {shape.start:.4g}",
         "resting": lambda: "it rests on one value" if shape.resting else "",
         "at_chance": lambda: "it is at chance level" if chance.at_chance else "",
         "accuracy_solved": lambda: "the accuracy was high all along" if chance.accuracy_solved else "",
-        "moves": lambda: _moved("surely and in all it", shape.relative_drop),
-        "leaves": lambda: f"it ends {_percent(shape.rise / drop)} of its drop above its best",
+        "moves": lambda: _moved("in all it", shape.relative_drop),
+        "leaves": lambda: _lost(shape),
     }
     return words[name]() if name in words else ""
 
@@ -78,7 +86,7 @@ def _of_validation(name: str, val: Shape | None, gap: Gap | None) -> str:
         "val_trend": lambda: _trend("validation", val.fall_z),
         "val_trend_late": lambda: _trend("validation's last third", val.late_z),
         "val_rise": lambda: f"validation ends {_percent(gap.rise_share)} above its best",
-        "val_rise_of_drop": lambda: f"validation has lost {_percent(gap.rise_of_drop)} of its drop",
+        "val_rise_of_drop": lambda: f"validation has lost {_percent(min(gap.rise_of_drop, 1.0))} of its drop",
         "val_rise_sure": lambda: f"validation's rise is {gap.rise_z:.1f} standard errors",
         "val_rise_trend": lambda: _trend("validation since its best", gap.trend_z),
         "val_above": lambda: f"{_percent(gap.above_share)} of the later evaluations lie above the best",

@@ -118,7 +118,7 @@ def hand(_: list[Case]) -> tuple[Probable, int]:
 def bounded(cases: list[Case]) -> tuple[Probable, int]:
     model = model_of([one.example for one in cases])
     size = len(LABELS) * (len(model.names) + 1)
-    return lambda case: classify(case.vector, case.example.validated, case.example.done, model).probability, size
+    return lambda case: classify(case.vector, case.example.done, model).probability, size
 
 
 def of_features(cases: list[Case], boosted: bool) -> tuple[Probable, int]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections import Counter
 from pathlib import Path
+
+from zoo.scores import f1_of, matrix_lines
 
 from convergence_cli.model import LABELS, Report, RunReport
 from convergence_cli.pipeline import analyze_paths
@@ -22,13 +23,8 @@ TWINS = frozenset({"real-201", "real-204", "real-229", "real-068"})
 
 def macro_f1(pairs: list[tuple[str, str]]) -> dict[str, float]:
     """F1 of each label that occurs as truth, from (truth, predicted) pairs."""
-    scores = {}
-    for label in sorted({truth for truth, _ in pairs}):
-        hit = sum(t == label and p == label for t, p in pairs)
-        predicted = sum(p == label for _, p in pairs)
-        actual = sum(t == label for t, _ in pairs)
-        scores[label] = 2 * hit / (predicted + actual) if predicted + actual else 0.0
-    return scores
+    truths = {truth for truth, _ in pairs}
+    return {label: score for label, score in f1_of(pairs).items() if label in truths}
 
 
 def main_report(report: Report) -> RunReport | None:
@@ -69,12 +65,7 @@ def main(root: Path, verbose: bool) -> None:
             print(
                 f"{row['run']}\t{row['label']}\t{v.label}\t{v.confidence:.2f}\t{v.state}\t{best.format}\t{best.summary['series']}\t{rules}\t{len(report.runs)}"
             )
-    matrix = Counter(pairs)
-    predictions = [*LABELS, "undetermined"]
-    print("truth \\ predicted".ljust(18) + "".join(label[:11].rjust(13) for label in predictions))
-    for truth in predictions:
-        if any(t == truth for t, _ in pairs):
-            print(truth.ljust(18) + "".join(str(matrix[truth, label]).rjust(13) for label in predictions))
+    print("\n".join(matrix_lines(pairs)))
     scores = macro_f1(pairs)
     for label, score in scores.items():
         print(f"f1_{label} {score:.3f}")

@@ -22,7 +22,6 @@ import heapq
 import math
 import sys
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -31,6 +30,7 @@ from pathlib import Path
 from statistics import fmean
 
 from corpus import TWINS, macro_f1
+from zoo.scores import matrix_lines
 
 from convergence_cli.model import LABELS, Curve, Run
 from convergence_cli.pipeline import read_paths
@@ -169,8 +169,7 @@ def score(name: str, label: Callable[[Series], str], rows: list[tuple[dict[str, 
         if "unclear" not in accepted and row["run"] not in TWINS:
             predicted = label(series)
             pairs.append((predicted if predicted in accepted else accepted[0], predicted))
-    for (truth, predicted), count in sorted(Counter(pairs).items()):
-        print(f"{name}_truth_{truth}_said_{predicted} {count}")
+    print("\n".join(matrix_lines(pairs)))
     scores = macro_f1(pairs)
     for truth, value in scores.items():
         print(f"{name}_f1_{truth} {value:.3f}")

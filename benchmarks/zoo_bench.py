@@ -38,7 +38,7 @@ from convergence_cli.settings import Settings
 SHARES = tuple(share / 100 for share in range(5, 100, 5))
 # The first steps of a run tell nothing: false verdicts are counted from here on.
 COUNTED_FROM = 0.05
-Look = tuple[Vector | None, str | None, bool, float | None]
+Look = tuple[Vector | None, str | None, float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +64,17 @@ def seen_of(folder: Path) -> Seen | None:
 
 def said_of(look: Look, model: Fitted) -> tuple[str, str, float | None]:
     """The label that is given, the likeliest one, and its probability (None where no classifier was asked)."""
-    vector, certain, validated, done = look
+    vector, certain, done = look
     if vector is None:
         return str(certain), str(certain), None
-    found = classify(vector, validated, done, model)
+    found = classify(vector, done, model)
     likeliest = LABELS[found.best]
     return likeliest if found.is_sure else "undetermined", likeliest, found.probability[found.best]
 
 
 def look_at(example: Example) -> Look:
     """The part of an example that a classifier is asked about."""
-    return example.vector, example.certain, example.validated, example.done
+    return example.vector, example.certain, example.done
 
 
 def alarms_of(folder: Path, model: Fitted) -> tuple[str, ...]:

@@ -39,16 +39,18 @@ def as_of(run: Run, step: float) -> Run:
     tensors = None if run.tensors is None else _tensors_until(run.tensors, step)
     axis = axis_of(run)
     whole = tensors is run.tensors and len(curves) == len(run.curves) and all(map(is_, curves, run.curves))
-    if not whole and tensors is not None:
-        tensors = _undated(tensors)
     note = in_words_of(axis, _note(run, step))
     if run.notes and not whole:
         note += "; the other notes speak of the whole log"
     # Before the notes of the reader, of which a report shows only some. The axis, since a few points may not tell it.
-    config = {**run.config, "x": axis}
-    if not whole:
-        config["as_of"] = step
-    return replace(run, curves=curves, tensors=tensors, config=config, notes=(note, *run.notes))
+    return replace(
+        run,
+        curves=curves,
+        tensors=tensors,
+        config={**run.config, "x": axis},
+        notes=(note, *run.notes),
+        goes_on=not whole,
+    )
 
 
 class _Passed(NamedTuple):
@@ -142,11 +144,6 @@ def _until(items: tuple[Counted, ...], step: float) -> tuple[Counted, ...]:
 
 def _size(stats: TensorStats) -> int:
     return len(stats) + sum(map(len, (stats.labels, stats.confusions, stats.tokens, stats.trees)))
-
-
-def _undated(stats: TensorStats) -> TensorStats:
-    """``stats`` without the times of writing: the silence from then to now is not that of the run at the step."""
-    return replace(stats, numbers={**stats.numbers, "time": np.full(len(stats), np.nan)})
 
 
 def _note(run: Run, step: float) -> str:

@@ -92,6 +92,7 @@ class Run:
     ``config`` holds what the run says of itself under canonical keys (``learning_rate``,
     ``optimizer``, ``batch_size``, ``epochs``, ``max_steps``, ``warmup_steps``, ``weight_decay``,
     ``num_classes``, ...) beside the original dotted ones. ``tensors`` are the statistics of what it dumped.
+    ``goes_on``: this is only the beginning of the log, and the run is known to have gone on.
     """
 
     name: str
@@ -101,6 +102,7 @@ class Run:
     config: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     tensors: TensorStats | None = None
+    goes_on: bool = False
 
     def curve(self, role: str) -> Curve | None:
         """The series read in ``role``, or None."""

@@ -11,8 +11,6 @@ import numpy as np
 
 from convergence_cli.as_of import as_of
 from convergence_cli.features.evidence import Evidence
-from convergence_cli.features.gap import MIN_EVALS
-from convergence_cli.features.vector import Vector, vector_of
 from convergence_cli.features.verdict import certain_of
 from convergence_cli.model import LABELS
 from convergence_cli.pipeline import read_run
@@ -22,6 +20,7 @@ from zoo.specimen import Truth, truth_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from convergence_cli.features.vector import Vector
     from convergence_cli.model import Run
 
 PREFIXES = 3
@@ -29,10 +28,10 @@ PREFIXES = 3
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A run as of ``share`` of its planned steps. ``certain``: the verdict that is given before any classifier is
+    """A run as of ``share`` of its planned steps.
 
-    asked (NaN, too few points, ...), None where it is asked; ``vector`` is None where it is not. ``validated``:
-    there are evaluations enough to tell overfitting. ``change`` names one of ``zoo.metamorphic`` that was made.
+    ``certain``: the verdict that is given before any classifier is asked (NaN, too few points, ...), None where it is
+    asked; ``vector`` is None where it is not. ``change`` names one of ``zoo.metamorphic`` that was made.
     """
 
     truth: Truth
@@ -40,9 +39,13 @@ class Example:
     labels: tuple[str, ...]
     vector: Vector | None
     certain: str | None
-    validated: bool = False
     done: float | None = None
     change: str = ""
+
+    @property
+    def validated(self) -> bool:
+        """Whether there are evaluations enough to tell overfitting."""
+        return self.vector is not None and self.vector.validated
 
     @property
     def whole(self) -> bool:
@@ -79,18 +82,14 @@ def example_of(run: Run, truth: Truth, share: float = 1.0) -> Example:
     return Example(truth, share, labels, *looked_at(seen))
 
 
-def looked_at(run: Run) -> tuple[Vector | None, str | None, bool, float | None]:
-    """Features, the label that needs none, whether there are evaluations enough, and how much of the plan is done."""
+def looked_at(run: Run) -> tuple[Vector | None, str | None, float | None]:
+    """Features, the label that needs none, and how much of the plan is done."""
     with np.errstate(all="ignore"):
         evidence = Evidence(run)
-        loss, val, gap = evidence.loss, evidence.val_loss, evidence.gap
         certain = certain_of(evidence)
         if certain is not None:
-            return None, certain.label, False, None
-        assert loss is not None
-        assert evidence.chance is not None
-        vector = vector_of(loss.shape, None if val is None else val.shape, gap, evidence.chance)
-    return vector, None, gap is not None and gap.evals >= MIN_EVALS, evidence.done
+            return None, certain.label, None
+        return evidence.vector, None, evidence.done
 
 
 def expected(truth: Truth, step: float) -> tuple[str, ...]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from convergence_cli.model import LABELS
+from zoo import scores
 
 BINS = 15
 FAILING = ("diverging", "stuck", "overfitting")
@@ -31,19 +31,18 @@ class Said:
 
 def f1_of(said: Sequence[Said]) -> dict[str, float]:
     """F1 of each of the four labels that occurs as truth or was said."""
-    scores = {}
-    for label in LABELS:
-        hit = sum(one.truth == label == one.label for one in said)
-        all_of = sum(one.truth == label for one in said) + sum(one.label == label for one in said)
-        if all_of:
-            scores[label] = 2 * hit / all_of
-    return scores
+    found = scores.f1_of(_pairs(said))
+    return {label: found[label] for label in LABELS if label in found}
+
+
+def _pairs(said: Sequence[Said]) -> list[scores.Pair]:
+    return [(one.truth, one.label) for one in said]
 
 
 def macro_f1(said: Sequence[Said]) -> float:
     """The mean of these."""
-    scores = f1_of(said)
-    return sum(scores.values()) / max(len(scores), 1)
+    found = f1_of(said)
+    return sum(found.values()) / max(len(found), 1)
 
 
 def calibration_of(said: Iterable[Said]) -> tuple[float, list[tuple[float, float, int]]]:
@@ -65,13 +64,7 @@ def calibration_of(said: Iterable[Said]) -> tuple[float, list[tuple[float, float
 
 def matrix_lines(said: Sequence[Said]) -> list[str]:
     """The confusion matrix as lines of text."""
-    counts = Counter((one.truth, one.label) for one in said)
-    shown = [*LABELS, "undetermined"]
-    lines = ["truth \\ said".ljust(14) + "".join(label[:12].rjust(14) for label in shown)]
-    for truth in shown:
-        if any(counts[truth, label] for label in shown):
-            lines.append(truth.ljust(14) + "".join(str(counts[truth, label]).rjust(14) for label in shown))
-    return lines
+    return scores.matrix_lines(_pairs(said))
 
 
 def detected_at(labels: Sequence[tuple[float, str]], truth: str) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,6 @@ EARLY = (
     (0.55, 0.6, 0.8, 0.96, 0.85),
     (0.95, 0.6, 0.6, 0.85, 0.8),
 )
-Split = Callable[[Example, Example], bool]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ A rise may speak for diverging and never for stuck. Without this, a fit on one c
 
 from __future__ import annotations
 
-# For converging, diverging, stuck, overfitting: + not below 0, - not above 0, 0 none at all, ? either.
+# For converging, diverging, stuck, overfitting: + not below 0, - not above 0, ? either.
 FALLS, RISES = "+--?", "-+--"
 SIGNS: dict[str, str] = {
     **dict.fromkeys(
@@ -42,4 +42,4 @@ SIGNS: dict[str, str] = {
 
 def bounds_of(name: str) -> list[tuple[float | None, float | None]]:
     """Bounds of the coefficients of a feature, one pair a label."""
-    return [{"+": (0.0, None), "-": (None, 0.0), "0": (0.0, 0.0), "?": (None, None)}[sign] for sign in SIGNS[name]]
+    return [{"+": (0.0, None), "-": (None, 0.0), "?": (None, None)}[sign] for sign in SIGNS[name]]

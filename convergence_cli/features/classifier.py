@@ -14,10 +14,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from convergence_cli.features.vector import SHARE
 from convergence_cli.model import LABELS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from convergence_cli.features.memberships import Judgement
     from convergence_cli.features.vector import Vector
@@ -32,7 +33,7 @@ AS_GOOD_AS_FLAT, DOUBTED = 0.45, 0.8
 AFTER_JUMP = 0.99
 # What has risen by 15 % beyond its noise (on the scale of ``vector.py``) and ends there, or trends upwards by 1.5
 # deviates, has moved: it is not stuck.
-RISEN, RISING = math.asinh(0.15 / 0.02), math.asinh(-1.5)
+RISEN, RISING = math.asinh(0.15 / SHARE), math.asinh(-1.5)
 STUCK = LABELS.index("stuck")
 CONVERGING, DIVERGING = LABELS.index("converging"), LABELS.index("diverging")
 OVERFITTING = LABELS.index("overfitting")
@@ -110,13 +111,11 @@ def from_data(data: dict[str, Any]) -> Fitted:
     )
 
 
-def classify(
-    vector: Vector, has_validation: bool, done: float | None = None, model: Fitted | None = None
-) -> Classified:
-    """The probabilities of the labels. Without validation beside training, overfitting cannot be told: 0.
+def classify(vector: Vector, done: float | None = None, model: Fitted | None = None) -> Classified:
+    """The probabilities of the labels. Without evaluations enough, overfitting cannot be told: 0.
 
-    ``done``: the share of the planned training that is over, None where nobody knows. A run that is known to go on
-    may still take off, so that it takes more to call it failing.
+    ``done``: the share of its planned training that a run which goes on has behind it, None for one that is judged by
+    what it did. What goes on may still take off, so that it takes more to call it failing.
     """
     model = model or fitted()
     value = dict(zip(vector.names, vector.values, strict=True))
@@ -125,20 +124,30 @@ def classify(
     ]
     share = tuple(tuple(w * z for w, z in zip(row, standard, strict=True)) for row in model.weight)
     scores = [start + math.fsum(row) for start, row in zip(model.intercept, share, strict=True)]
-    if not has_validation:
+    if not vector.validated:
         scores[OVERFITTING] = -math.inf
-    probability = _softmax(scores)
+    probability = _with_what_is_plain(_softmax(scores), value, vector.hand, done)
+    needed = model.needed(done)
+    proof = max(needed[CONVERGING], _proof_of_progress(value, vector.hand))
+    return Classified(probability, share, model.names, (proof, *needed[1:]))
+
+
+def _with_what_is_plain(
+    probability: tuple[float, ...], value: Mapping[str, float], hand: Judgement, done: float | None
+) -> tuple[float, ...]:
+    """What hardly any training of the zoo does, and so no fit learns: a loss that leaves its best as its log ends."""
     if value["risen"] > RISEN and (value["last_above"] > RISEN or value["trend"] < RISING):
         probability = _with_diverging(probability, probability[STUCK] / max(1 - probability[DIVERGING], 1e-12))
-    plain = vector.hand.diverging
-    if plain >= (PLAIN if done is None else PLAIN_SO_FAR):
-        probability = _with_diverging(probability, plain)
-    needed = model.needed(done)
-    if _is_doubted(vector.hand):
-        needed = (max(needed[CONVERGING], DOUBTED), *needed[1:])
+    if hand.diverging >= (PLAIN if done is None else PLAIN_SO_FAR):
+        probability = _with_diverging(probability, hand.diverging)
+    return probability
+
+
+def _proof_of_progress(value: Mapping[str, float], hand: Judgement) -> float:
+    """The probability that converging needs: more where the last point or the noise speaks against it."""
     if value["jump_at_end"] > 0:
-        needed = (max(needed[CONVERGING], AFTER_JUMP), *needed[1:])
-    return Classified(probability, share, model.names, needed)
+        return AFTER_JUMP
+    return DOUBTED if _is_doubted(hand) else 0.0
 
 
 def _is_doubted(hand: Judgement) -> bool:

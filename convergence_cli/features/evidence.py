@@ -20,6 +20,7 @@ from convergence_cli.features.schedule import Schedule, rate_at, schedule_of
 from convergence_cli.features.segments import Restart, Stitched, stitch
 from convergence_cli.features.shape import Shape, shape_of
 from convergence_cli.features.spikes import Spike, spikes_of
+from convergence_cli.features.vector import Vector, vector_of
 from convergence_cli.features.view import NonFinite, nonfinite_of
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ class Evidence:
 
     @cached_property
     def done(self) -> float | None:
-        """The share of the planned training that the log has reached; None where the run tells no plan."""
+        """The share of its training that a run which goes on has behind it; None where nobody knows that it does."""
         return None if self.loss is None else done_of(self.run, self.loss.curve)
 
     @cached_property
@@ -162,6 +163,14 @@ class Evidence:
             return None
         val = None if self.val_loss is None else self.val_loss.shape
         return chance_of(self.loss.shape, val, self.accuracy, {**_dumped_classes(self.run), **self.run.config})
+
+    @cached_property
+    def vector(self) -> Vector | None:
+        """What the classifier looks at; None where no loss is logged."""
+        if self.loss is None or self.chance is None:
+            return None
+        val = None if self.val_loss is None else self.val_loss.shape
+        return vector_of(self.loss.shape, val, self.gap, self.chance)
 
     @cached_property
     def learning_rate(self) -> Rate | None:

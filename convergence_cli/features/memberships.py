@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from convergence_cli.features.gap import MIN_EVALS, SMOOTHED_FROM
-from convergence_cli.features.robust import logistic
+from convergence_cli.features.robust import kendall_reach, logistic
 
 if TYPE_CHECKING:
     from convergence_cli.features.chance import Chance
@@ -172,10 +172,7 @@ def improved_of(shape: Shape, chance: Chance) -> float:
     """Membership of: the loss has fallen, by more than its noise and by more than a sliver of its size."""
     if chance.accuracy_solved:
         return 0.9
-    n = len(shape.view)
-    # The largest deviate that n points can reach at all: monotone, S = n (n - 1) / 2.
-    reachable = math.sqrt(n * (n - 1) / 2 * 9 / (2 * n + 5)) if n > 1 else 1.0
-    trend = over(-shape.fall_z, min(TREND_Z, 0.8 * reachable))
+    trend = over(-shape.fall_z, min(TREND_Z, 0.8 * kendall_reach(len(shape.view))))
     sure = max(over(shape.drop_z, MOVED_Z, 2.5), trend)
     fall = shape.relative_drop
     if shape.peak < BLOWN_UP * abs(shape.first):

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 def phrases_of(names: list[str], shape: Shape, val: Shape | None, gap: Gap | None, chance: Chance) -> list[str]:
     """One phrase for each of ``names`` that has words here; a feature of a thing that was not logged has none."""
-    found = [_of_loss(name, shape, chance) or _of_validation(name, val, gap) for name in names]
-    return [phrase for phrase in dict.fromkeys(found) if phrase]
+    words = {**_of_loss(shape, chance), **_of_validation(val, gap)}
+    found = dict.fromkeys(words[name]() for name in names if name in words)
+    return [phrase for phrase in found if phrase]
 
 
 def _percent(value: float) -> str:
@@ -45,9 +46,9 @@ def _trend(what: str, z: float) -> str:
     return f"{what} {'falls' if z < 0 else 'rises'} (trend z {z:+.1f})"
 
 
-def _of_loss(name: str, shape: Shape, chance: Chance) -> str:
+def _of_loss(shape: Shape, chance: Chance) -> dict[str, Callable[[], str]]:
     first = (shape.first - shape.end) / max(abs(shape.first), 1e-300)
-    words: dict[str, Callable[[], str]] = {
+    return {
         "fall": lambda: _moved("it", shape.relative_drop),
         "fall_from_first": lambda: _moved("from its first point it", first),
         "fall_by_thirds": lambda: _moved("from the first third to the last it", shape.third_drop),
@@ -73,14 +74,13 @@ def _of_loss(name: str, shape: Shape, chance: Chance) -> str:
         "moves": lambda: _moved("in all it", shape.relative_drop),
         "leaves": lambda: _lost(shape),
     }
-    return words[name]() if name in words else ""
 
 
-def _of_validation(name: str, val: Shape | None, gap: Gap | None) -> str:
-    if val is None or gap is None:
-        return ""
+def _of_validation(val: Shape | None, gap: Gap | None) -> dict[str, Callable[[], str]]:
+    if val is None or gap is None or not math.isfinite(gap.rise_share):
+        return {}
     fall = gap.train_fall
-    words: dict[str, Callable[[], str]] = {
+    return {
         "val_fall": lambda: _moved("validation", val.relative_drop),
         "val_fall_sure": lambda: f"validation's fall is {val.drop_z:.1f} standard errors",
         "val_trend": lambda: _trend("validation", val.fall_z),
@@ -95,5 +95,3 @@ def _of_validation(name: str, val: Shape | None, gap: Gap | None) -> str:
         "train_falls": lambda: "" if fall is None else _moved("since that best, training", fall),
         "overfits": lambda: f"validation ends {_percent(gap.rise_share)} above its best",
     }
-    found = words[name]() if name in words else ""
-    return found if math.isfinite(gap.rise_share) else ""

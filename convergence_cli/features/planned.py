@@ -13,24 +13,21 @@ if TYPE_CHECKING:
 def done_of(run: Run, loss: Curve) -> float | None:
     """The share of the plan that ``loss`` has reached, 1 where it is past it; None where the run tells no plan.
 
-    Also None where nobody knows that the run goes on (it is not cut ``as_of`` a step): many are killed, or were given a
-    plan that nobody meant to wait for, and are judged by what they did.
-    ``max_steps`` of the run's config counts where its log counts steps, else ``epochs`` where its log has epochs.
+    Also None where nobody knows that the run goes on: many are killed, or were given a plan that nobody meant to wait
+    for, and are judged by what they did. ``max_steps`` of the config counts where the log counts steps, else
+    ``epochs`` where it has epochs.
     """
-    if run.config.get("as_of") is None:
+    if not run.goes_on:
         return None
-    axis = axis_of(run)
+    axis, last = axis_of(run), float(loss.step[-1])
     steps, epochs = (_number(run.config.get(key)) for key in ("max_steps", "epochs"))
     if steps is not None and axis == "step":
-        return min(float(loss.step[-1]) / steps, 1.0)
-    if epochs is None:
+        return min(last / steps, 1.0)
+    if epochs is None or (axis != "epoch" and loss.epoch is None):
         return None
-    if axis == "epoch":
-        # The first epoch is called 0 or 1.
-        return min((float(loss.step[-1]) + float(loss.step[0] == 0)) / epochs, 1.0)
-    if loss.epoch is None:
-        return None
-    return min(float(loss.epoch[-1]) / epochs, 1.0)
+    # The first epoch is called 0 or 1.
+    begun = last + float(loss.step[0] == 0) if axis == "epoch" or loss.epoch is None else float(loss.epoch[-1])
+    return min(begun / epochs, 1.0)
 
 
 def _number(value: Any) -> float | None:

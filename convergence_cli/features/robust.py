@@ -74,6 +74,11 @@ def kendall_z(values: FloatArray) -> float:
     return (s - math.copysign(1, s)) / math.sqrt(variance) if s else 0.0
 
 
+def kendall_reach(n: int) -> float:
+    """The largest deviate of ``kendall_z`` that ``n`` values can reach: all in order, S = n (n - 1) / 2."""
+    return math.sqrt(n * (n - 1) / 2 * 9 / (2 * n + 5)) if n > 1 else 1.0
+
+
 def shift_z(before: FloatArray, after: FloatArray) -> float:
     """How surely ``after`` lies above ``before``: U as a normal deviate (Mann and Whitney 1947)."""
     n, m = len(before), len(after)

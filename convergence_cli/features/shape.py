@@ -121,15 +121,15 @@ def shape_of(curve: Curve) -> Shape | None:
     third = max(n // 3, min(n, 3))
     width = max(3, n // 20)
     smooth = running_median(y, width) if n >= 5 else y
+    noise, late_noise = noise_std(y), noise_std(y[n // 2 :])
     start = median(y[:few]) if n >= 20 else float(y[0])
-    if y[0] > 0 and start > FIRST_RISE * y[0] and start - y[0] > FIRST_SURE * noise_std(y):
+    if y[0] > 0 and start > FIRST_RISE * y[0] and start - y[0] > FIRST_SURE * noise:
         # It blew up at once: where it came from is the first point.
         start = float(y[0])
     best_index = int(np.argmin(smooth))
     end = median(y[-tail:])
     skip = n // 10
     body = median(y[skip : skip + max(few, n // 10)])
-    noise, late_noise = noise_std(y), noise_std(y[n // 2 :])
     best = min(float(smooth[best_index]), end)
     near = y[max(best_index - tail, 0) : best_index + tail + 1]
     # Few points estimate their own noise badly, and mostly too low.

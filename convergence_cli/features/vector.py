@@ -21,8 +21,6 @@ _TINY = 1e-300
 SHARE = 0.02
 # A drop of less than this share of the loss is no measure for a rise.
 LEAST_DROP = 0.05
-
-
 OF_VALIDATION = (
     "val_fall", "val_fall_sure", "val_fall_by_thirds_sure", "val_trend", "val_trend_late", "val_own_given_back",
     "val_own_risen", "val_own_rise_sure", "val_leaves", "val_moves",
@@ -31,19 +29,22 @@ OF_VALIDATION = (
 
 @dataclass(frozen=True, slots=True)
 class Vector:
-    """Values by name, in the order in which the classifier was fitted, and the hand-made memberships among them."""
+    """Values by name, in the order in which the classifier was fitted, and the hand-made memberships among them.
+
+    ``validated``: there are evaluations enough to tell overfitting.
+    """
 
     names: tuple[str, ...]
     values: tuple[float, ...]
     hand: memberships.Judgement
+    validated: bool
 
 
 def vector_of(shape: Shape, val: Shape | None, gap: Gap | None, chance: Chance) -> Vector:
     """The features of the main loss (``shape``), with validation beside it where there is any."""
     hand = memberships.judge(shape, val, gap, chance)
-    washed = chance.at_chance
     found = {
-        **_fall(shape, "", washed=washed),
+        **_fall(shape, "", washed=chance.at_chance),
         **_rise(shape, ""),
         **_ends(shape),
         **_rest(shape, chance),
@@ -54,7 +55,8 @@ def vector_of(shape: Shape, val: Shape | None, gap: Gap | None, chance: Chance) 
         "hidden": hand.unseen,
         "validation_alone": float(val is shape),
     }
-    return Vector(tuple(found), tuple(_sane(value) for value in found.values()), hand)
+    validated = gap is not None and gap.evals >= MIN_EVALS
+    return Vector(tuple(found), tuple(_sane(value) for value in found.values()), hand, validated)
 
 
 def _fall(shape: Shape, prefix: str, *, washed: bool = False) -> dict[str, float]:

@@ -7,17 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convergence_cli.features import memberships
-from convergence_cli.features.classifier import classify
+from convergence_cli.features.classifier import classify, fitted
 from convergence_cli.features.evidence import MIN_POINTS
-from convergence_cli.features.gap import MIN_EVALS
 from convergence_cli.features.phrases import phrases_of
-from convergence_cli.features.robust import median
-from convergence_cli.features.vector import vector_of
+from convergence_cli.features.robust import kendall_reach, kendall_z, median
 from convergence_cli.model import LABELS, Verdict
 from convergence_cli.printable import counted
 
 if TYPE_CHECKING:
-    from convergence_cli.features.classifier import Classified, Fitted
+    from convergence_cli.features.classifier import Classified
     from convergence_cli.features.evidence import Evidence, Loss
     from convergence_cli.features.shape import Shape
 
@@ -29,8 +27,8 @@ BLOWN_POINTS = 8
 BLOWN_NOISE = 0.5
 # A trend over the last third counts as one from this normal deviate on.
 TREND_Z = 2.5
-# From this probability on a label was withheld only since the run goes on.
-EVEN = 0.6
+# Of few points, this share of the deviate that they can reach at all.
+FEW_REACH = 0.8
 
 
 def verdict_of(evidence: Evidence) -> Verdict:
@@ -40,44 +38,28 @@ def verdict_of(evidence: Evidence) -> Verdict:
         return certain
     loss = evidence.loss
     assert loss is not None
-    judged = judged_of(evidence, loss)
+    vector, chance = evidence.vector, evidence.chance
+    assert vector is not None
+    assert chance is not None
+    judged = classify(vector, evidence.done)
     label = LABELS[judged.best]
     probabilities: dict[str, float] = dict(zip(LABELS, judged.probability, strict=True))
+    best_step = _best_step(evidence)
     if not judged.is_sure:
-        return Verdict(
-            "undetermined",
-            0.0,
-            "ambiguous",
-            _unsure(loss, judged, evidence.done),
-            probabilities,
-            None,
-            _best_step(evidence),
-        )
+        reason = _unsure(loss, judged, evidence.done)
+        return Verdict("undetermined", 0.0, "ambiguous", reason, probabilities, None, best_step)
     state, since, reason = _DESCRIBE[label](evidence, loss)
-    chance = evidence.chance
-    assert chance is not None
-    why = phrases_of(judged.deciding(), loss.shape, _shape_of(evidence.val_loss), evidence.gap, chance)
+    val = None if evidence.val_loss is None else evidence.val_loss.shape
+    why = phrases_of(judged.deciding(), loss.shape, val, evidence.gap, chance)
     if why:
         reason += f" Decided by: {'; '.join(why)}."
-    return Verdict(label, probabilities[label], state, reason, probabilities, since, _best_step(evidence))
-
-
-def judged_of(evidence: Evidence, loss: Loss, model: Fitted | None = None) -> Classified:
-    """What the classifier says of ``loss``, the one that the run is judged by."""
-    chance, gap = evidence.chance, evidence.gap
-    assert chance is not None
-    vector = vector_of(loss.shape, _shape_of(evidence.val_loss), gap, chance)
-    return classify(vector, gap is not None and gap.evals >= MIN_EVALS, evidence.done, model)
-
-
-def _shape_of(loss: Loss | None) -> Shape | None:
-    return None if loss is None else loss.shape
+    return Verdict(label, probabilities[label], state, reason, probabilities, since, best_step)
 
 
 def _unsure(loss: Loss, judged: Classified, done: float | None) -> str:
     first, second = sorted(range(len(LABELS)), key=lambda label: -judged.probability[label])[:2]
     shares = f"{LABELS[first]} {judged.probability[first]:.0%}, {LABELS[second]} {judged.probability[second]:.0%}"
-    if done is not None and judged.probability[first] >= EVEN:
+    if done is not None and judged.probability[first] >= fitted().sure[first]:
         return f"{_moved(loss)}: {done:.0%} of the planned training is too early to say ({shares})."
     if loss.shape.tail_jump:
         last = f"its last point is {loss.shape.last:.4g}: one point is too little to say"
@@ -248,19 +230,22 @@ def _stuck(evidence: Evidence, loss: Loss) -> tuple[str, float | None, str]:
     return "flat-from-start", float(shape.view.step[0]), reason + "."
 
 
+def _still_falls(shape: Shape) -> bool:
+    """Whether the last third falls, by a sure trend and by more than 1 % of the drop; of few points, the last five."""
+    n = len(shape.view)
+    last = max(n // 3, min(n, 5))
+    falls = kendall_z(shape.view.mean[-last:]) < -min(TREND_Z, FEW_REACH * kendall_reach(last))
+    return falls and (shape.last_z < -1 or n < 30) and shape.late_change > 0.01 * max(shape.drop, 1e-300)
+
+
 def _converging(evidence: Evidence, loss: Loss) -> tuple[str, float | None, str]:
     shape = loss.shape
     recovered = [s for s in loss.spikes if s.recovered_step is not None]
-    falling = (
-        shape.late_z < -TREND_Z
-        and (shape.last_z < -1 or len(shape.view) < 30)
-        and shape.late_change > 0.01 * max(shape.drop, 1e-300)
-    )
     reason = f"{_moved(loss)} over {shape.points} points"
     gap = evidence.gap
     if gap is not None and evidence.val_loss is not None and evidence.val_loss is not loss:
         reason += f"; {evidence.val_loss.name} ends at {gap.end:.4g} (best {gap.best:.4g})"
-    if falling:
+    if _still_falls(shape):
         return "still-improving", None, reason + ", and still falls."
     if recovered:
         return "spike-recovered", None, f"{reason}; it recovered from {counted(len(recovered), 'spike')}."

@@ -65,8 +65,8 @@ def example(
     trace, seen = Trace([0, 10], [1.0, 0.5], [1.0, 0.5], None, 10), Seen(True, 5, 10)
     name = f"{architecture}-{dataset}"
     truth = Truth(name, "healthy", None, None, None, architecture, dataset, "Adam", "csv", labels, trace, seen)
-    vector = None if values is None else Vector(NAMES, tuple(map(float, values)), HAND)
-    return Example(truth, 1.0, labels, vector, "stuck" if values is None else None, True, None, change)
+    vector = None if values is None else Vector(NAMES, tuple(map(float, values)), HAND, validated=True)
+    return Example(truth, 1.0, labels, vector, "stuck" if values is None else None, None, change)
 
 
 def blobs(count: int, size: int, seed: int, spread: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -213,7 +213,7 @@ def test_coefficients_are_what_the_product_reads(coefficients: dict[str, Any]) -
     expected = fit.predict((rows - mean) / scale)
     for one, probability in zip(EXAMPLES[:50], expected, strict=False):
         assert one.vector is not None
-        assert classify(one.vector, True, None, model).probability == pytest.approx(probability, abs=2e-3)
+        assert classify(one.vector, None, model).probability == pytest.approx(probability, abs=2e-3)
     hits = expected.argmax(1) == [LABELS.index(one.labels[0]) for one in EXAMPLES]  # type: ignore[arg-type]
     assert hits.mean() > 0.5
 

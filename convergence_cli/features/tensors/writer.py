@@ -22,8 +22,9 @@ MIN_DUMPS = 4
 class Writer:
     """Times in seconds. ``pause`` is the longest wait between two dumps, from ``pause_step`` on.
 
-    ``usual`` is the median wait, ``silence`` the time since the last dump. ``last_step`` is the last that was
-    dumped or logged, ``planned`` the last that the config announces, None where it does not.
+    ``usual`` is the median wait, ``silence`` the time since the last dump (0 where the run is known to have gone on).
+    ``last_step`` is the last that was dumped or logged, ``planned`` the last that the config announces, None where it
+    does not.
     """
 
     dumps: int
@@ -55,7 +56,7 @@ def writer_of(stats: TensorStats, evidence: Evidence) -> Writer | Missing:
         usual=max(median(waits), 0.0),
         pause=float(waits[longest]),
         pause_step=float(steps[longest]),
-        silence=max(time.time() - float(times.max()), 0.0),
+        silence=max(time.time() - float(times.max()), 0.0) if not evidence.run.goes_on else 0.0,
         last_step=max(float(steps[-1]), logged),
         planned=float(planned) if isinstance(planned, (int, float)) and planned > 0 else None,
     )

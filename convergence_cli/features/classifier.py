@@ -66,11 +66,15 @@ class Fitted:
 
 @dataclass(frozen=True, slots=True)
 class Classified:
-    """Probabilities of ``LABELS`` in their order, and what each feature added to the score of each label."""
+    """Probabilities of ``LABELS`` in their order, and what each feature added to the score of each label.
+
+    ``low``: whether each feature lies below what is usual.
+    """
 
     probability: tuple[float, ...]
     share: tuple[tuple[float, ...], ...]
     names: tuple[str, ...]
+    low: tuple[bool, ...]
     sure: tuple[float, ...]
 
     @property
@@ -83,12 +87,12 @@ class Classified:
         """Whether the likeliest label is likely enough to be given."""
         return self.probability[self.best] >= self.sure[self.best]
 
-    def deciding(self, count: int = 3) -> list[str]:
-        """The features that speak most for the likeliest label, against the next one."""
+    def deciding(self, count: int = 3) -> list[tuple[str, bool]]:
+        """The features that speak most for the likeliest label, against the next one, and whether by being low."""
         first, second = sorted(range(len(LABELS)), key=lambda label: -self.probability[label])[:2]
         gain = [a - b for a, b in zip(self.share[first], self.share[second], strict=True)]
         order = sorted(range(len(gain)), key=lambda place: -gain[place])
-        return [self.names[place] for place in order[:count] if gain[place] > 0]
+        return [(self.names[place], self.low[place]) for place in order[:count] if gain[place] > 0]
 
 
 @cache
@@ -129,7 +133,7 @@ def classify(vector: Vector, done: float | None = None, model: Fitted | None = N
     probability = _with_what_is_plain(_softmax(scores), value, vector.hand, done)
     needed = model.needed(done)
     proof = max(needed[CONVERGING], _proof_of_progress(value, vector.hand))
-    return Classified(probability, share, model.names, (proof, *needed[1:]))
+    return Classified(probability, share, model.names, tuple(z < 0 for z in standard), (proof, *needed[1:]))
 
 
 def _with_what_is_plain(

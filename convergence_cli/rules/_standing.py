@@ -23,6 +23,11 @@ def severity_of(verdict: Verdict) -> Severity:
     return "error" if verdict.confidence >= SURE_VERDICT else "note"
 
 
+def likelihood_of(verdict: Verdict) -> dict[str, float]:
+    """For the evidence of a finding that says what the verdict says: how likely it is, and from where on an error."""
+    return {"probability": round(verdict.confidence, 4), "threshold_probability": SURE_VERDICT}
+
+
 def fact_of(verdict: Verdict) -> str:
     """What a verdict says of the run, without what decided on it."""
     return verdict.reason.partition(" Decided by:")[0]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from convergence_cli.printable import counted
 from convergence_cli.rules._registry import finding, rule
-from convergence_cli.rules._standing import fact_of, severity_of
+from convergence_cli.rules._standing import fact_of, likelihood_of, severity_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from convergence_cli.features.oscillation import Oscillation
     from convergence_cli.model import Finding, Verdict
 
-GIVEN_BACK = 0.5
 SPIKE_LOST = 0.25
 SPIKE_SETTLED = 10
 SWING_OF_DROP = 0.5
@@ -36,10 +35,11 @@ def rising_loss(loss: Loss, verdict: Verdict) -> Iterator[Finding]:
         getting older with each step.
 
     How it decides
-        Fires with the verdict `diverging`: at least half of the drop from start to best is lost again, or the
-        loss triples from its best, or it never fell and ends at least 15 % above its best, each by more than
-        4 standard errors of the curve's own noise; or the last points jump above everything since the first
-        quarter.
+        Fires with the verdict `diverging`, whose probability is fitted on trainings with known faults
+        (docs/classifier.md). What weighs: the share of the drop from start to best that is lost again (half is
+        much), the multiple of the best (three is much), a rise of 15 % where the loss never fell, each beyond
+        the curve's own noise; or last points that jump above everything since the first quarter. An error from
+        a probability of 0.65 on, else a note.
 
     Known false alarms
         A task that gets harder on purpose (curriculum, growing sequence length); a loss whose definition
@@ -56,12 +56,12 @@ def rising_loss(loss: Loss, verdict: Verdict) -> Iterator[Finding]:
         severity=severity_of(verdict),
         confidence=verdict.confidence,
         evidence={
+            **likelihood_of(verdict),
             "start": shape.start,
             "best": shape.best,
             "best_step": shape.best_step,
             "end": shape.end,
             "given_back": round(shape.rise / max(shape.drop, 1e-300), 3) if shape.drop > 0 else None,
-            "threshold_given_back": GIVEN_BACK,
             "rise_in_standard_errors": round(shape.rise_z, 1),
             "noise": shape.noise,
             "side": "from-start" if shape.drop < 0.05 * shape.scale else "after-progress",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from convergence_cli.rules._registry import finding, rule
-from convergence_cli.rules._standing import fact_of, severity_of
+from convergence_cli.rules._standing import fact_of, likelihood_of, severity_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from convergence_cli.features.shape import Shape
     from convergence_cli.model import Finding, Verdict
 
-VAL_RISE = 0.06
-VAL_RISE_Z = 3.0
 GAP_FACTOR = 3.0
 # Beyond this the two are not the same quantity.
 WIDEST = 1e6
@@ -38,9 +36,10 @@ def overfitting(gap: Gap, val_loss: Loss, verdict: Verdict) -> Iterator[Finding]
         have been overwritten.
 
     How it decides
-        Fires with the verdict `overfitting`: the level of the last evaluations is at least 6 % of the best
-        above it and beyond 3 standard errors, most evaluations since lie above the noise band, and the
-        training loss has not risen. One bad evaluation is never enough.
+        Fires with the verdict `overfitting`, whose probability is fitted on trainings with known faults
+        (docs/classifier.md). What weighs: how far the last evaluations lie above the best (6 % is much),
+        beyond their noise and lastingly, and how far training fell meanwhile. Fewer than 5 evaluations are
+        never enough. An error from a probability of 0.65 on, else a note.
 
     Known false alarms
         Over-confident classifiers: the log-loss rises while accuracy still improves (see metric-disagrees);
@@ -57,13 +56,12 @@ def overfitting(gap: Gap, val_loss: Loss, verdict: Verdict) -> Iterator[Finding]
         severity=severity_of(verdict),
         confidence=verdict.confidence,
         evidence={
+            **likelihood_of(verdict),
             "best": gap.best,
             "best_step": gap.best_step,
             "end": gap.end,
             "rise_share": round(gap.rise_share, 4),
-            "threshold_rise": VAL_RISE,
             "rise_in_standard_errors": round(gap.rise_z, 1),
-            "threshold_standard_errors": VAL_RISE_Z,
             "evaluations_since_best": gap.evals_since,
             "training_fall_since_best": None if gap.train_fall is None else round(gap.train_fall, 4),
             "noise": gap.noise,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from convergence_cli.rules._registry import finding, rule
-from convergence_cli.rules._standing import fact_of, severity_of
+from convergence_cli.rules._standing import fact_of, likelihood_of, severity_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,10 +39,11 @@ def flat_from_start(loss: Loss, verdict: Verdict, chance: Chance | None = None) 
         rate is far off, the gradient does not reach the weights, or the labels do not belong to the inputs.
 
     How it decides
-        Fires with the verdict `stuck`: the drop from start to end is below about 2 % or 4 standard errors; or
-        the loss sits within 1 % of ln(C), chance level for C classes, after the first tenth. A note where the
-        verdict is hardly likelier than not (below 0.65), or where the loss fell by a tenth at once, surely, and
-        rests since at no chance level: that may be all there was to learn.
+        Fires with the verdict `stuck`, whose probability is fitted on trainings with known faults
+        (docs/classifier.md). What weighs: a drop from start to end of less than about 2 %, or within its noise;
+        a loss within 1 % of ln(C), chance level for C classes, after the first tenth. An error from a
+        probability of 0.65 on; a note below, and where the loss fell by a tenth at once, surely, and rests
+        since at no chance level: that may be all there was to learn.
 
     Known false alarms
         A log that begins late in a run, or a fine-tuning of a model that already solves the task: an accuracy
@@ -62,12 +63,11 @@ def flat_from_start(loss: Loss, verdict: Verdict, chance: Chance | None = None) 
         severity="note" if _fell_at_once(loss.shape) and not at_chance else severity_of(verdict),
         confidence=verdict.confidence,
         evidence={
+            **likelihood_of(verdict),
             "start": shape.start,
             "end": shape.end,
             "relative_drop": round(shape.relative_drop, 5),
-            "threshold_drop": 0.02,
             "drop_in_standard_errors": round(shape.drop_z, 1),
-            "threshold_standard_errors": 4.0,
             "chance_level": chance.level if chance is not None and at_chance else None,
             "classes": chance.classes if chance is not None and at_chance else None,
             "peak": shape.peak,

@@ -9,9 +9,11 @@ if TYPE_CHECKING:
 
     from convergence_cli.errors import TrainingStopped
     from convergence_cli.model import Finding, Report, Run, RunReport
+    from convergence_cli.outcome import Trials
     from convergence_cli.pipeline import diagnose, read_run
     from convergence_cli.recorder.recorder import Recorder
     from convergence_cli.settings import Settings
+    from convergence_cli.trials.door import try_remedies
 
 __version__ = "0.1.0"
 __all__ = [
@@ -22,9 +24,11 @@ __all__ = [
     "RunReport",
     "Settings",
     "TrainingStopped",
+    "Trials",
     "__version__",
     "diagnose",
     "read_run",
+    "try_remedies",
 ]
 _HOMES = {
     "pipeline": ("diagnose", "read_run"),
@@ -32,6 +36,8 @@ _HOMES = {
     "settings": ("Settings",),
     "errors": ("TrainingStopped",),
     "recorder.recorder": ("Recorder",),
+    "outcome": ("Trials",),
+    "trials.door": ("try_remedies",),
 }
 
 

@@ -23,6 +23,9 @@ Direction = Literal["lower", "higher"]
 Severity = Literal["error", "warning", "note"]
 Label = Literal["converging", "diverging", "stuck", "overfitting", "undetermined"]
 LABELS: tuple[Label, ...] = ("converging", "diverging", "stuck", "overfitting")
+FAILING = frozenset({"diverging", "stuck", "overfitting"})
+# A verdict less likely than this is told, but breaks no pipeline.
+SURE_VERDICT = 0.65
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 # Sets of rules to choose from: our own, and SageMaker Debugger's with its documented defaults.
 PROFILES = ("default", "sagemaker")
@@ -156,7 +159,7 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The judgement of the loss curve. ``probabilities`` is over the four labels, None where nothing was judged."""
+    """The judgement of the loss curve. ``probabilities`` is over the four labels, None when undetermined."""
 
     label: Label
     confidence: float
@@ -166,10 +169,19 @@ class Verdict:
     since_step: float | None = None
     best_step: float | None = None
 
+    @property
+    def fails(self) -> bool:
+        """Whether it says, and is likely enough, that the run fails."""
+        return self.label in FAILING and self.confidence >= SURE_VERDICT
+
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """A root cause that explains findings. ``supported_by`` and ``contradicted_by`` are rule codes."""
+    """A root cause that explains findings. ``supported_by`` and ``contradicted_by`` are rule codes.
+
+    ``because`` and ``despite`` are facts beside the findings, as clauses, the weightiest first; ``would_confirm`` is
+    evidence that is missing and would settle it.
+    """
 
     name: str
     probability: float
@@ -177,6 +189,8 @@ class Cause:
     supported_by: tuple[str, ...] = ()
     contradicted_by: tuple[str, ...] = ()
     would_confirm: tuple[str, ...] = ()
+    because: tuple[str, ...] = ()
+    despite: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,8 +86,7 @@ def diagnose(run: Any, settings: Settings | None = None) -> RunReport:
     With ``settings.as_of`` on the run as its log was then. Raises ``UsageError`` where that is no step.
     """
     settings = settings or Settings()
-    if not isinstance(run, Run):
-        run = _run_of_frame(run, settings) if hasattr(run, "columns") else read_run(run, settings)
+    run = as_run(run, settings)
     rules = select_rules(
         all_rules(),
         profile=settings.profile,
@@ -98,6 +97,13 @@ def diagnose(run: Any, settings: Settings | None = None) -> RunReport:
     # A loss that explodes reaches numbers whose differences overflow: to inf, as it should be.
     with np.errstate(all="ignore"):
         return _judged(Evidence(run) if settings.as_of is None else _evidence_as_of(run, settings.as_of), rules)
+
+
+def as_run(run: Any, settings: Settings) -> Run:
+    """``run`` where it is one; else the run at that path, or in that data frame."""
+    if isinstance(run, Run):
+        return run
+    return _run_of_frame(run, settings) if hasattr(run, "columns") else read_run(run, settings)
 
 
 def _evidence_as_of(whole: Run, step: float) -> Evidence:

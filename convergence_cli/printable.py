@@ -41,6 +41,15 @@ def counted(number: int, thing: str) -> str:
     return f"{number:,} {thing}" + ("" if number == 1 else "s")
 
 
+def duration(seconds: float) -> str:
+    """``seconds`` as a person would say it: 0.4 s, 12 s, 3 min 5 s, 2 h 10 min."""
+    if seconds < 9.95:
+        return f"{max(seconds, 0.1):.1f} s"
+    whole = round(seconds)
+    hours, minutes, rest = whole // 3600, whole % 3600 // 60, 0 if whole >= 3600 else whole % 60
+    return " ".join(f"{count} {unit}" for count, unit in ((hours, "h"), (minutes, "min"), (rest, "s")) if count)
+
+
 def _escaped(char: str) -> str:
     code = ord(char)
     if code <= 0xFF:

@@ -45,7 +45,9 @@ ALLOWED = {
     "summary": DATA | {"features"},
     "pipeline": DATA
     | {"as_of", "readers", "tensors", "roles", "features", "rules", "diagnosis", "summary", "selection", "settings"},
-    "reporters": {"", "model", "codec", "printable"},
+    "outcome": {"model"},
+    "trials": DATA | {"outcome", "as_of", "readers", "features", "pipeline", "selection", "settings"},
+    "reporters": {"", "model", "outcome", "codec", "printable"},
 }
 # Rooms above the pipeline or beside it (the command line, what runs in the user's training) see all below.
 ABOVE = {"cli", "__main__", "recorder", "lr_find", "notebook", ""}

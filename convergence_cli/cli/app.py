@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from keyword import iskeyword
 from typing import Any
 
 import typer
@@ -15,11 +16,14 @@ COMMANDS = {
     "classify": "Only the verdict: one line a run, with tabs between path, label, confidence and state.",
     "inspect": "Show dumped tensors layer by layer and step by step, and what the rules find in them.",
     "ingest": "Write logs as tidy rows: run, series, role, step, epoch, value, line.",
+    "try": "Run the remedies with your own training command, and show before and after.",
     "report": "Render a saved report again, without the run.",
     "rules": "List the rules.",
     "explain": "Say what a rule checks, how it decides and when it is wrong, or what a cause is.",
     "demo": "Show the report on a real run that comes with the package.",
 }
+# Those that are given a command of the user's own.
+TAKING_COMMANDS = frozenset({"try"})
 HELP = "Is a training run converging, diverging, stuck or overfitting; why, and what to change."
 EXIT_CODES = """\
 Exit codes:
@@ -50,7 +54,7 @@ def run(arguments: list[str]) -> int:
     except typer.Abort:
         return EXIT_INTERRUPTED
     except Exception as error:
-        described = _usage_error(error)
+        described = _usage_error(error, arguments)
         if described is None:
             raise
         raise described from error
@@ -71,13 +75,22 @@ def build(command: str | None = None) -> typer.Typer:
     )
     app.callback()(_shared)
     if command is not None:
-        module = import_module(f"convergence_cli.cli.{command}")
-        describe = app.command(command, cls=_Command, help=COMMANDS[command])
+        # A word of Python cannot be the name of a module that others import.
+        module = import_module(
+            f"convergence_cli.cli.{command}_" if iskeyword(command) else f"convergence_cli.cli.{command}"
+        )
+        describe = app.command(command, cls=_command_class(module), help=COMMANDS[command])
         describe(module.command)
     else:
         for name, summary in COMMANDS.items():
             app.command(name, help=summary)(_named_only)
     return app
+
+
+def _command_class(module: Any) -> type[LeanCommand]:
+    """Its help page ends in the exit codes of the command where they are its own, else says where they are."""
+    own = getattr(module, "EXIT_CODES", None)
+    return _Command if own is None else type("_OwnCodes", (LeanCommand,), {"closing": own})
 
 
 def _named_only() -> None:
@@ -91,12 +104,15 @@ def _shared(
     pass
 
 
-def _usage_error(error: Exception) -> UsageError | None:
+def _usage_error(error: Exception, arguments: list[str]) -> UsageError | None:
     """What the parser has against the command line, as one of our errors; None for any other error."""
     describe: Any = getattr(error, "format_message", None)
     if describe is None:
         return None
     command = getattr(getattr(error, "ctx", None), "command_path", "ctroubleshoot")
+    if TAKING_COMMANDS.intersection(arguments[:1]) and "--" not in arguments:
+        # Its options are not ours.
+        return UsageError(_ended(describe()), f"Put -- before your own command: {command} ... -- COMMAND")
     return UsageError(_ended(describe()), f"Try: {command} --help")
 
 

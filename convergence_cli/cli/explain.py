@@ -67,7 +67,7 @@ def _cause_page(cause: CauseModel, rules: Iterable[Rule], columns: int) -> Itera
     for title, items in (
         ("What speaks for it", [_evidence(key, names) for key in cause.supports]),
         ("What speaks against it", [_evidence(key, names) for key in cause.against]),
-        ("What would settle it", cause.would_confirm),
+        ("What would settle it", [one.what for one in cause.would_confirm]),
     ):
         if items:
             yield from ("", title)

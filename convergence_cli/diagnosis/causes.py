@@ -1,4 +1,4 @@
-"""What each cause explains: data, read by ``rank``.
+"""What each cause is, which findings it explains, and what would settle it: data, read by ``noisy_or`` and ``rank``.
 
 Keys of ``supports`` and ``against`` are rule codes, or ``CODE:side`` where the finding's evidence has that
 ``side``. A weight is the probability that the cause, where present, would by itself bring the finding about;
@@ -13,20 +13,32 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
+class Settling:
+    """Evidence that would settle whether a cause holds: ``what`` to do, and the fact that says it is there already."""
+
+    what: str
+    unless: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class CauseModel:
     """One cause: what it is in a sentence, what speaks for and against it, and what would settle it."""
 
     name: str
     explanation: str
-    supports: Mapping[str, float]
+    supports: Mapping[str, float] = field(default_factory=dict)
     against: Mapping[str, float] = field(default_factory=dict)
-    would_confirm: tuple[str, ...] = ()
+    would_confirm: tuple[Settling, ...] = ()
     in_context: Mapping[str, float] = field(default_factory=dict)
 
 
-_RATE = "repeat the first steps at a third of the learning rate: it should stay stable"
-_NORMS = "log the gradient norm at every step"
-_TENSORS = "record weights, gradients and activations for some steps"
+_SHORT_RUN = Settling("repeat the first steps at a third of the learning rate: it should stay stable")
+_NORMS = Settling("log the gradient norm at every step", "norm_logged")
+_TENSORS = Settling("record 20 steps with the recorder (weights, gradients, activations)", "dumped")
+_VALIDATION = Settling("log a validation loss, 8 times at least", "val_logged")
+_ACCURACY = Settling("log the training accuracy beside the loss", "accuracy_logged")
+_SCHEDULE = Settling("log the learning rate", "schedule_logged")
+_CLASSES = Settling("write num_classes into the run's config", "chance_known")
 
 CAUSES = (
     CauseModel(
@@ -56,7 +68,7 @@ CAUSES = (
             "GR103": 0.3,
         },
         {"LR101:low": 0.1, "LR102:never": 0.02, "WT101": 0.02, "WT103:all": 0.05},
-        (_RATE, _NORMS),
+        (_SHORT_RUN, _NORMS, _TENSORS),
         {"rate-high": 2.0, "rate-low": 0.3, "converging": 0.3},
     ),
     CauseModel(
@@ -72,7 +84,11 @@ CAUSES = (
             "WT101": 0.9,
         },
         {"LR101:high": 0.05, "LC106": 0.3, "GR002:zero": 0.3, "WT102": 0.05, "WT103:all": 0.3, "GR101": 0.3},
-        ("repeat 200 steps at ten times the learning rate: the loss should begin to fall", _TENSORS),
+        (
+            Settling("repeat 200 steps at ten times the learning rate: the loss should begin to fall"),
+            _SCHEDULE,
+            _TENSORS,
+        ),
         {"rate-high": 0.2, "rate-low": 1.6, "converging": 0.3},
     ),
     CauseModel(
@@ -119,14 +135,19 @@ CAUSES = (
         "The optimizer does not hold the parameters that should learn, or they require no gradient.",
         {"LC103:flat": 0.25, "LC103:chance": 0.15, "GR002:zero": 0.6, "WT103": 0.92, "TE104": 0.7, "WT103:all": 0.5},
         {"LR102:never": 0.1, "LR101:low": 0.5, "GR001": 0.05},
-        ("compare two checkpoints: parameters that should train must differ", _TENSORS),
+        (Settling("compare two checkpoints: parameters that should train must differ"), _TENSORS),
     ),
     CauseModel(
         "label-noise",
-        "The labels do not belong to the inputs (shuffled, misaligned, or wrong).",
+        "Labels do not belong to their inputs (wrong, misaligned, or shuffled).",
         {"LC103:chance": 0.18, "LC103:validation-at-chance": 0.6, "DA104": 0.5, "DA103:other": 0.5},
         {"LR102:never": 0.1, "GR002:zero": 0.2},
-        ("try to overfit one batch of 16 samples: if that works, check how labels and inputs are paired",),
+        (
+            Settling("try to overfit one batch of 16 samples: if that works, check how labels and inputs are paired"),
+            Settling("read the 50 training samples of the highest loss at the end"),
+            _ACCURACY,
+            _VALIDATION,
+        ),
     ),
     CauseModel(
         "numerical-overflow",
@@ -142,7 +163,11 @@ CAUSES = (
             "GR102:non-finite": 0.3,
         },
         {"LR101:high": 0.6},
-        ("repeat in bfloat16 or float32: the NaN should be gone", "log the loss scale"),
+        (
+            Settling("repeat in bfloat16 or float32: the NaN should be gone"),
+            Settling("log the loss scale", "loss_scale_logged"),
+            _TENSORS,
+        ),
     ),
     CauseModel(
         "bad-batch",
@@ -157,118 +182,189 @@ CAUSES = (
             "TE101:non-finite": 0.25,
         },
         {},
-        ("replay the batches of the steps before the spike", _NORMS),
+        (Settling("replay the batches of the steps before the spike"), _NORMS),
     ),
     CauseModel(
         "missing-warmup",
         "The optimizer takes full steps before it has an estimate of the gradient's size.",
         {"LR104": 0.6},
         {},
-        ("repeat with a warm-up over the first 5 % of the steps",),
+        (Settling("repeat with a warm-up over the first 5 % of the steps"), _SCHEDULE),
     ),
     CauseModel(
         "missing-decay",
         "At a constant rate the loss settles where the noise of the gradient holds it.",
         {"LR105": 0.6, "LC104": 0.5},
         {"LC107": 0.3},
-        ("cut the rate to a tenth from the last checkpoint: the loss should step down",),
+        (Settling("cut the rate to a tenth from the last checkpoint: the loss should step down"), _SCHEDULE),
     ),
     CauseModel(
         "overfitting",
         "The model fits what is particular to the training data.",
         {"GN101": 0.9, "GN102": 0.25},
         {},
-        ("evaluate the checkpoint of the best step on fresh data",),
+        (Settling("evaluate the checkpoint of the best step on fresh data"), _VALIDATION),
+    ),
+    CauseModel(
+        "underfitting",
+        "The model cannot express the data: too small, held back by too strong a regularisation, or given too little.",
+        {"LC103:chance": 0.1, "LC104": 0.1},
+        {},
+        (
+            Settling("train without weight decay and dropout on 100 samples: it should reach a loss of almost 0"),
+            _ACCURACY,
+            _TENSORS,
+        ),
     ),
     CauseModel(
         "insufficient-training",
         "The run stopped while it was still getting better.",
         {"LC107": 0.7},
         {},
-        ("continue from the last checkpoint",),
+        (Settling("continue from the last checkpoint"),),
     ),
     CauseModel(
         "initialization-too-large",
         "The network starts confidently wrong: its first outputs are far too large.",
         {"LC108": 0.5, "IN103": 0.93, "GR102:from-start": 0.3, "AC102": 0.2, "IN104": 0.3},
         {},
-        ("look at the scale of the outputs before the first step",),
-    ),
-    CauseModel(
-        "data-leakage",
-        "Validation data is (partly) the training data.",
-        {"LG003": 0.5, "GN103": 0.1},
-        {},
-        ("count samples that both sets share",),
-    ),
-    CauseModel(
-        "saturated-activation",
-        "Units of a sigmoid or tanh layer sit where the function is flat, and pass almost no gradient back.",
-        {"AC102": 0.93},
-        {},
-        ("look at the inputs of the layer: they should lie within a few units of zero",),
-    ),
-    CauseModel(
-        "symmetric-initialization",
-        "Units that start as copies of one another get the same gradient and stay copies.",
-        {"IN101": 0.95},
-        {},
-        ("initialise the layer at random and compare the first 100 steps",),
+        (Settling("look at the scale of the outputs before the first step"), _CLASSES, _TENSORS),
     ),
     CauseModel(
         "initialization-too-small",
         "The first weights shrink signals and gradients on their way through the layers.",
         {"IN102": 0.93, "IN104": 0.3, "GR101": 0.2},
         {"IN103": 0.3},
-        ("look at the spread of each layer's outputs before the first step",),
+        (Settling("look at the spread of each layer's outputs before the first step"), _TENSORS),
+    ),
+    CauseModel(
+        "symmetric-initialization",
+        "Units that start as copies of one another get the same gradient and stay copies.",
+        {"IN101": 0.95},
+        {},
+        (Settling("initialise the layer at random and compare the first 100 steps"), _TENSORS),
+    ),
+    CauseModel(
+        "data-leakage",
+        "Validation data is (partly) the training data.",
+        {"LG003": 0.5, "GN103": 0.1},
+        {},
+        (Settling("count samples that both sets share"), _VALIDATION),
+    ),
+    CauseModel(
+        "saturated-activation",
+        "Units of a sigmoid or tanh layer sit where the function is flat, and pass almost no gradient back.",
+        {"AC102": 0.93},
+        {},
+        (Settling("look at the inputs of the layer: they should lie within a few units of zero"), _TENSORS),
     ),
     CauseModel(
         "unnormalized-input",
         "Inputs far from zero, or of very different scales, make the loss steep in some directions and flat in others.",
         {"DA101": 0.93},
         {},
-        ("standardise the inputs and repeat the first 100 steps",),
+        (Settling("standardise the inputs and repeat the first 100 steps"), _TENSORS),
+    ),
+    CauseModel(
+        "unscaled-target",
+        "The targets are so large, or so far from zero, that the first steps go into their scale alone.",
+        {"LC101:from-start": 0.1},
+        {},
+        (Settling("look at mean and spread of the targets: near 0 and 1 they suit any loss"), _TENSORS),
     ),
     CauseModel(
         "class-imbalance",
         "A few classes make up most of the data, and the loss is won by predicting them.",
         {"DA102": 0.85, "DA103:minority": 0.4},
         {},
-        ("look at the recall of each class",),
+        (
+            Settling("look at the recall of each class"),
+            Settling("count the labels, or record them with the recorder", "labels_known"),
+        ),
+    ),
+    CauseModel(
+        "redundant-softmax",
+        "The model gives probabilities where the loss expects logits, so that it cannot express how sure it is.",
+        {"LC103:chance": 0.1, "LC104": 0.1},
+        {},
+        (
+            Settling("look at the outputs: rows that add up to 1 must not go into a cross entropy of logits"),
+            _ACCURACY,
+            _CLASSES,
+        ),
+    ),
+    CauseModel(
+        "wrong-loss",
+        "The loss does not measure the task: its sign, its pairing of outputs with targets, or its kind is wrong.",
+        {"LC101:from-start": 0.25, "LC103:flat": 0.1, "GN104": 0.2},
+        {"LR101:high": 0.5},
+        (
+            Settling("take one step on one batch: the loss of that batch must fall"),
+            Settling("compute the loss by hand for two samples"),
+            _ACCURACY,
+        ),
+    ),
+    CauseModel(
+        "missing-zero-grad",
+        "Gradients are added up over steps, so that each step repeats the ones before.",
+        {"GR003": 0.2, "LC106": 0.1, "GR102:growing": 0.15},
+        {},
+        (Settling("print the gradient norm before backward(): it must be 0"), _NORMS, _TENSORS),
+    ),
+    CauseModel(
+        "stale-gradients",
+        "Steps follow gradients of weights that are long gone (asynchronous workers, a queue of batches).",
+        {"LC106": 0.15},
+        {},
+        (Settling("repeat with synchronous updates: the swings should be gone"), _NORMS),
+    ),
+    CauseModel(
+        "batch-too-small",
+        "A batch of a few samples gives a gradient that is mostly noise at this rate.",
+        {"LC106": 0.2},
+        {},
+        (Settling("repeat with four times the batch size: the loss should end lower"), _NORMS),
+    ),
+    CauseModel(
+        "batch-too-large",
+        "The batch holds most of the data, so that the run makes too few steps.",
+        {"LC107": 0.1},
+        {},
+        (Settling("repeat with a quarter of the batch size over as many epochs"),),
     ),
     CauseModel(
         "attention-collapse",
         "Attention scores have grown until each query attends to one position, where the softmax has no gradient.",
         {"AC104": 0.9},
         {},
-        ("look at the entropy of the attention weights",),
+        (Settling("look at the entropy of the attention weights"),),
     ),
     CauseModel(
         "logit-drift",
         "The output scores drift together: softmax does not see it, number formats do.",
         {"AC105": 0.85},
         {},
-        ("log the logarithm of the softmax normaliser",),
+        (Settling("log the logarithm of the softmax normaliser"),),
     ),
     CauseModel(
         "activation-growth",
         "The scale of activations grows from step to step, as residual streams without normalisation do.",
         {"AC103": 0.8, "TE101:growing": 0.4, "WT104": 0.4},
         {},
-        (_TENSORS,),
+        (Settling("record activations over 100 steps"),),
     ),
     CauseModel(
         "unsynchronized-replicas",
         "Workers that should hold one model train different ones.",
         {"DI101": 0.95},
         {},
-        ("compare a checksum of the weights on all workers after each step",),
+        (Settling("compare a checksum of the weights on all workers after each step"),),
     ),
     CauseModel(
         "padding",
         "Most of each batch is padding, which costs compute and teaches nothing.",
         {"DA105:padding": 0.9},
         {},
-        ("count the tokens that are not padding in some batches",),
+        (Settling("count the tokens that are not padding in some batches"),),
     ),
 )

@@ -1,67 +1,92 @@
-"""Ranks causes by a noisy-or over the findings (Pearl 1988, section 4.3.2), damped by what contradicts them."""
+"""Ranks causes by what the facts of a run make of them, and says which facts spoke for and against each."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from convergence_cli.diagnosis import fitted as model
 from convergence_cli.diagnosis.causes import CAUSES, CauseModel
+from convergence_cli.diagnosis.facts.phrases import phrase_of
+from convergence_cli.diagnosis.fitted import NONE, Fitted
 from convergence_cli.model import Cause
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Iterable, Mapping
 
-    from convergence_cli.model import Finding
+    from convergence_cli.diagnosis.noisy_or import Opinion
 
 # A cause less likely than this is not worth a line.
-SHOWN_FROM = 0.15
+SHOWN_FROM = 0.05
 MOST = 5
-MOST_PROBABLE = 0.97
-# A note tells less about a cause than an error of the same rule.
-_SEVERITY_WEIGHT = {"error": 1.0, "warning": 1.0, "note": 0.6}
+MOST_PROBABLE = 0.99
+# A fact that moves the log-odds by less than this is no reason; more reasons than a few persuade nobody.
+SAYS_SOMETHING, AGAINST_FROM = 0.1, -0.3
+REASONS = 3
+# Of a cause that no training of the zoo has, the findings alone tell: they must tell it clearly.
+UNFITTED_FROM = 0.15
 
 
-def rank_causes(findings: Iterable[Finding], contexts: Collection[str] = ()) -> tuple[Cause, ...]:
-    """Causes that explain ``findings``, likeliest first, at most five."""
-    fired: dict[str, Finding] = {}
-    # A rule may fire for two series: the surer finding speaks for it.
-    for found in sorted(findings, key=lambda f: -f.confidence * _SEVERITY_WEIGHT[f.severity]):
-        side = found.evidence.get("side")
-        fired.setdefault(found.rule, found)
-        if side is not None:
-            fired.setdefault(f"{found.rule}:{side}", found)
-    causes = [cause for model in CAUSES if (cause := _cause(model, fired, contexts)) is not None]
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """``causes``, likeliest first, at most five; ``healthy`` is the probability that nothing is wrong."""
+
+    causes: tuple[Cause, ...]
+    healthy: float
+
+
+def rank_causes(facts: Mapping[str, float], opinions: Mapping[str, Opinion], weights: Fitted | None = None) -> Ranking:
+    """Causes of what ``facts`` show, and ``opinions`` of the findings alone about those that were not fitted."""
+    weights = weights or model.fitted()
+    probability = weights.probabilities(facts)
+    # Causes outside the zoo exclude no others, but take as much of the doubt as they are sure.
+    apart = {
+        name: opinion.probability
+        for name, opinion in opinions.items()
+        if name not in probability and opinion.probability >= UNFITTED_FROM
+    }
+    left = 1 - max(apart.values(), default=0.0)
+    likely = {name: left * one for name, one in probability.items() if name != NONE} | apart
+    causes = []
+    for cause in CAUSES:
+        if likely.get(cause.name, 0.0) >= SHOWN_FROM:
+            moved = weights.contributions(facts, cause.name, probability) if cause.name in probability else {}
+            causes.append(_cause(cause, likely[cause.name], moved, facts, opinions.get(cause.name)))
     # Stable: of equally likely causes the one that stands first in CAUSES, the more common one, comes first.
     causes.sort(key=lambda cause: -cause.probability)
-    return tuple(causes[:MOST])
+    return Ranking(tuple(causes[:MOST]), left * probability[NONE])
 
 
-def _cause(model: CauseModel, fired: dict[str, Finding], contexts: Collection[str]) -> Cause | None:
-    missed = 1.0
-    supporting = []
-    for key, weight in model.supports.items():
-        found = fired.get(key)
-        if found is not None:
-            missed *= 1 - weight * found.confidence * _SEVERITY_WEIGHT[found.severity]
-            supporting.append(found.rule)
-    if not supporting:
-        return None
-    probability = 1 - missed
-    contradicting = []
-    for key, factor in model.against.items():
-        found = fired.get(key)
-        if found is not None:
-            probability *= factor
-            contradicting.append(found.rule)
-    for context, factor in model.in_context.items():
-        if context in contexts:
-            probability = min(probability * factor, MOST_PROBABLE)
-    if probability < SHOWN_FROM:
-        return None
+def _cause(
+    cause: CauseModel,
+    probability: float,
+    moved: Mapping[str, float],
+    facts: Mapping[str, float],
+    opinion: Opinion | None,
+) -> Cause:
+    supporting = [] if opinion is None else list(opinion.supported_by)
+    contradicting = [] if opinion is None else list(opinion.contradicted_by)
+    for name in sorted(moved, key=lambda one: -moved[one]):
+        if name.startswith("rule:"):
+            code = name.split(":")[1]
+            if moved[name] >= SAYS_SOMETHING:
+                supporting.append(code)
+            elif moved[name] <= AGAINST_FROM:
+                contradicting.append(code)
     return Cause(
-        name=model.name,
-        probability=round(probability, 3),
-        explanation=model.explanation,
+        name=cause.name,
+        probability=round(min(probability, MOST_PROBABLE), 3),
+        explanation=cause.explanation,
         supported_by=tuple(dict.fromkeys(supporting)),
-        contradicted_by=tuple(dict.fromkeys(contradicting)),
-        would_confirm=model.would_confirm,
+        contradicted_by=tuple(dict.fromkeys(one for one in contradicting if one not in supporting)),
+        would_confirm=tuple(one.what for one in cause.would_confirm if not facts.get(one.unless)),
+        because=_phrases(
+            facts, sorted((one for one in moved if moved[one] >= SAYS_SOMETHING), key=lambda n: -moved[n])
+        ),
+        despite=_phrases(facts, sorted((one for one in moved if moved[one] <= AGAINST_FROM), key=lambda n: moved[n])),
     )
+
+
+def _phrases(facts: Mapping[str, float], names: Iterable[str]) -> tuple[str, ...]:
+    found = dict.fromkeys(phrase for name in names if (phrase := phrase_of(name, facts[name])) is not None)
+    return tuple(found)[:REASONS]

@@ -8,19 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convergence_cli.axis import axis_of
 from convergence_cli.printable import counted
 
 if TYPE_CHECKING:
     from convergence_cli.features.evidence import Evidence
 
-# A third of the edge of stability is the common safety margin (Google tuning playbook).
-MARGIN = 3.0
-FAR = 10.0
 MIN_NORMS = 5
 # The largest rates that are usual for an optimizer: a raised rate stops there.
 CEILINGS = {"adam": 3e-3, "adamw": 3e-3, "nadam": 3e-3, "rmsprop": 3e-3, "lion": 3e-4, "sgd": 0.3, "adagrad": 0.1}
-DEFAULT_CEILING = 3e-3
 # XGBoost and LightGBM name a series by the set and the metric.
 _BOOSTED = re.compile(
     r"^(train|training|learn|eval|valid_?\d*|test|validation_\d+)(-|'s )"
@@ -70,60 +65,6 @@ def grows_trees(evidence: Evidence) -> bool:
     run = evidence.run
     name = run.curve("train_loss") or run.curve("val_loss")
     return run.format == "catboost" or (name is not None and bool(_BOOSTED.search(name.name)))
-
-
-def lower_rate(evidence: Evidence) -> tuple[float | None, str]:
-    """The largest rate at which the loss still fell, with a margin where the rate was constant."""
-    known = known_rate(evidence)
-    if known is None:
-        return None, "No value can be given: no learning rate is logged or configured. Divide yours by 3, then by 10."
-    value, why = _lower(evidence, *known)
-    ceiling = CEILINGS.get(str(evidence.config.get("optimizer", "")).lower())
-    if ceiling is not None and value > ceiling:
-        return ceiling, f"{why} That is still above what is usual for the optimizer, {ceiling:g}."
-    return value, why
-
-
-def _lower(evidence: Evidence, rate: float, source: str) -> tuple[float, str]:
-    loss, verdict = evidence.loss, evidence.verdict
-    if loss is None or verdict.since_step is None:
-        return rounded(rate / MARGIN), f"A third of {rate:.3g} ({source})."
-    fell = loss.shape.drop > 0.05 * loss.shape.scale and verdict.since_step > float(loss.curve.step[0])
-    if not fell:
-        return rounded(rate / FAR), f"The loss never fell at {rate:.3g} ({source}): a tenth of it."
-    if evidence.learning_rate is not None:
-        schedule = evidence.learning_rate.schedule
-        during = evidence.learning_rate.curve
-        before = during.value[(during.step <= loss.shape.best_step) & np.isfinite(during.value)]
-        reached = float(before.max()) if len(before) else rate
-        if not schedule.constant and 0 < reached < 0.9 * rate:
-            return (
-                rounded(reached),
-                f"The largest rate at which {loss.name} still fell (up to step "
-                f"{loss.shape.best_step:g}) was {reached:.3g}.",
-            )
-    until = min(loss.shape.best_step, verdict.since_step)
-    then = f"and is NaN from step {verdict.since_step:g} on" if verdict.state == "non-finite" else "then rose"
-    return (
-        rounded(rate / MARGIN),
-        f"{loss.name} fell at {rate:.3g} ({source}) until step {until:g}, {then}: a third leaves a margin to the edge.",
-    )
-
-
-def raise_rate(evidence: Evidence) -> tuple[float | None, str]:
-    """Ten times the rate, up to what is usual for the optimizer; None where it is as high already."""
-    known = known_rate(evidence)
-    if known is None:
-        return (
-            None,
-            "No value can be given: no learning rate above 0 is logged or configured. Set it to 10 times yours.",
-        )
-    rate, source = known
-    ceiling = CEILINGS.get(str(evidence.config.get("optimizer", "")).lower(), DEFAULT_CEILING)
-    if rate >= ceiling / 2:
-        return None, f"No value can be given: {rate:.3g} ({source}) is as high as is usual; look at the other causes."
-    value = min(rate * FAR, ceiling)
-    return rounded(value), f"The loss has not moved at {rate:.3g} ({source}); tenfold, up to the usual {ceiling:g}."
 
 
 def clip_norm(evidence: Evidence) -> tuple[float, str] | None:
@@ -183,33 +124,3 @@ def early_stopping_patience(evidence: Evidence) -> tuple[int, str]:
         f"The noise of {val.name} ({gap.noise:.2g}) outweighs its slope for "
         f"{counted(wait - 3, 'evaluation')}; 3 more to be sure.",
     )
-
-
-def epochs_for_twice(evidence: Evidence) -> tuple[str, int, str] | None:
-    """Twice the length of this run, and what a power law expects of it."""
-    loss, law = evidence.loss, evidence.power_law
-    if loss is None or law is None:
-        return None
-    why = (
-        f"A curve fitted to {loss.name} (power law, or exponential with a floor) expects {law.doubled:.4g} at twice "
-        f"the length, from {loss.shape.end:.4g}."
-    )
-    if axis_of(evidence.run) == "epoch" or grows_trees(evidence):
-        return "epochs", 2 * (int(loss.curve.step[-1]) + (1 if loss.curve.step[0] == 0 else 0)), why
-    epochs = configured(evidence, "epochs")
-    if epochs is not None:
-        return "epochs", max(int(2 * epochs), 1), why
-    if loss.curve.epoch is not None and np.isfinite(loss.curve.epoch[-1]):
-        return "epochs", max(2 * math.ceil(float(loss.curve.epoch[-1])), 2), why
-    return "max_steps", int(2 * max(float(loss.curve.step[-1]), 1)), why
-
-
-def warmup_length(evidence: Evidence) -> tuple[int, str]:
-    """A twentieth of the run's steps, at least beyond the first instability."""
-    loss = evidence.loss
-    if loss is None:
-        return 500, "500 steps are the common default."
-    total = configured(evidence, "max_steps") or float(loss.curve.step[-1])
-    since = evidence.verdict.since_step or 0.0
-    steps = max(math.ceil(total / 20), math.ceil(2 * since), 10)
-    return steps, f"A twentieth of {total:g} steps, and at least twice the step at which it went wrong ({since:g})."

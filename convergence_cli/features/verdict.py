@@ -42,12 +42,12 @@ def verdict_of(evidence: Evidence) -> Verdict:
     assert vector is not None
     assert chance is not None
     judged = classify(vector, evidence.done)
-    label = LABELS[judged.best]
-    probabilities: dict[str, float] = dict(zip(LABELS, judged.probability, strict=True))
     best_step = _best_step(evidence)
     if not judged.is_sure:
         reason = _unsure(loss, judged, evidence.done)
-        return Verdict("undetermined", 0.0, "ambiguous", reason, probabilities, None, best_step)
+        return Verdict("undetermined", 0.0, "ambiguous", reason, best_step=best_step)
+    label = LABELS[judged.best]
+    probabilities: dict[str, float] = dict(zip(LABELS, judged.probability, strict=True))
     state, since, reason = _DESCRIBE[label](evidence, loss)
     val = None if evidence.val_loss is None else evidence.val_loss.shape
     why = phrases_of(judged.deciding(), loss.shape, val, evidence.gap, chance)

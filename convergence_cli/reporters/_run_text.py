@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from convergence_cli.model import FAILING
 from convergence_cli.printable import counted, printable
 from convergence_cli.reporters._layout import Glyphs, cells, cut, cut_middle, pack, wrap, wrap_items
 from convergence_cli.reporters._sparkline import columns, on_log_scale, sparkline
 from convergence_cli.reporters._wording import (
+    FOLDED_FROM,
     changes,
     could_not_look,
     dumped,
+    likely_causes,
     number,
     pairs,
     percent,
@@ -92,13 +96,10 @@ def run_lines(run: RunReport, title: str, page: Page) -> Iterator[str]:
         yield from _series(run, page)
     if run.findings:
         yield from ("", page.paint("Findings", "bold"))
-        for finding in worst_first(run.findings):
-            yield from finding_lines(finding, run, page)
+        yield from _findings(run, page)
     if detail < 0:
         return
-    if run.causes:
-        yield from ("", page.paint("Likely causes", "bold"))
-        yield from _some(run.causes, SHOWN_CAUSES, _cause, page)
+    yield from _causes(run, page)
     if run.remedies:
         yield from ("", page.paint("What to change", "bold"))
         yield from _some(run.remedies, SHOWN_REMEDIES, _remedy, page)
@@ -193,15 +194,55 @@ def _some(items: tuple[Any, ...], shown: int, draw: Callable[..., Iterator[str]]
         yield f"  {page.glyphs.more} {len(items) - len(kept)} more"
 
 
+def _findings(run: RunReport, page: Page) -> Iterator[str]:
+    """Worst first; of those that one cause explains the worst in full, the others as its consequences."""
+    shows_causes = page.look.detail >= 0 and run.causes
+    cause = run.causes[0] if shows_causes and run.causes[0].probability >= FOLDED_FROM else None
+    told = False
+    folded: Counter[str] = Counter()
+    for finding in worst_first(run.findings):
+        explained = cause is not None and finding.rule in cause.supported_by
+        if explained and told and not page.full:
+            folded[f"{printable(finding.rule)} {printable(finding.name)}"] += 1
+        else:
+            yield from finding_lines(finding, run, page)
+        told = told or explained
+    if cause is not None and folded:
+        page.cut = True
+        heads = [head if count == 1 else f"{head} ({count} times)" for head, count in folded.items()]
+        yield from page.wrap(f"and with {printable(cause.name)} goes {', '.join(heads)}", "  ")
+
+
+def _causes(run: RunReport, page: Page) -> Iterator[str]:
+    """The likely ones; where a failing run has none, that it has none, and what would tell."""
+    likely = likely_causes(run)
+    if likely:
+        yield from ("", page.paint("Likely causes", "bold"))
+        yield from _some(likely, SHOWN_CAUSES, _cause, page)
+    elif run.verdict.label in FAILING:
+        yield from ("", page.paint("Likely causes", "bold"))
+        nearest = "".join(
+            f" (the nearest: {printable(one.name)}, {percent(one.probability)})" for one in run.causes[:1]
+        )
+        yield from page.wrap(f"No cause stands out from what is logged{nearest}.", "  ")
+        wanted = dict.fromkeys(one for cause in run.causes for one in cause.would_confirm[-1:])
+        if wanted:
+            yield from page.wrap(f"would settle it: {'; '.join(map(printable, wanted))}", "  ", 3)
+
+
 def _cause(cause: Cause, page: Page) -> Iterator[str]:
     support = [f"from {', '.join(map(printable, cause.supported_by))}"] if cause.supported_by else []
     if cause.contradicted_by:
         support.append(f"against it {', '.join(map(printable, cause.contradicted_by))}")
     yield from page.parts([f"{percent(cause.probability):>5}  {printable(cause.name)}", *support], "  ", "         ")
     yield from page.wrap(sentence(cause.explanation), "         ", 2)
-    if page.full and cause.would_confirm:
-        wanted = "; ".join(map(printable, cause.would_confirm))
-        yield from page.wrap(f"would settle it: {wanted}", "         ")
+    if cause.because:
+        yield from page.wrap(f"for it: {'; '.join(map(printable, cause.because))}", "         ", 2)
+    if cause.despite and page.full:
+        yield from page.wrap(f"against it: {'; '.join(map(printable, cause.despite))}", "         ")
+    if cause.would_confirm:
+        wanted = cause.would_confirm if page.full else cause.would_confirm[:1]
+        yield from page.wrap(f"would settle it: {'; '.join(map(printable, wanted))}", "         ", 2)
 
 
 def _remedy(remedy: Remedy, page: Page) -> Iterator[str]:

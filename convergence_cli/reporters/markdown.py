@@ -13,6 +13,7 @@ from convergence_cli.reporters._wording import (
     changes,
     could_not_look,
     dumped,
+    likely_causes,
     percent,
     place,
     sentence,
@@ -79,9 +80,10 @@ def _details(title: str, run: RunReport, look: Look) -> Iterator[str]:
             rule = f"{escaped(item.rule)} {escaped(item.name)}"
             where = escaped(place(item.where, run))
             yield f"| {item.severity} | {rule} | {where} | {escaped(item.message)} |"
-    if full and run.causes:
+    causes = likely_causes(run) if full else ()
+    if causes:
         yield from ("", "**Likely causes**", "")
-        for cause in run.causes:
+        for cause in causes:
             support = f" (from {escaped(', '.join(cause.supported_by))})" if cause.supported_by else ""
             name, explanation = escaped(cause.name), escaped(cause.explanation)
             yield f"- {percent(cause.probability)} {name}{support}: {explanation}"

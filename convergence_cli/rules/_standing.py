@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
+from convergence_cli.model import SURE_VERDICT
+
 if TYPE_CHECKING:
     from convergence_cli.model import Severity, Verdict
 
@@ -12,8 +14,6 @@ Item = TypeVar("Item")
 
 # Layers named apart by one rule; the rest are counted.
 MOST_LAYERS = 4
-# A verdict less likely than this is told, but breaks no pipeline.
-SURE_VERDICT = 0.65
 # From a single dump nothing can be said to last.
 SURE_OF_ONE_DUMP = 0.6
 

@@ -20,8 +20,36 @@ def lines_of(run: RunReport, **look: int) -> list[str]:
     return render(Report((run,)), "text", Look(**look)).splitlines()
 
 
+def unfolded(run: RunReport) -> RunReport:
+    """``run`` with a likeliest cause that explains its first finding alone."""
+    first, *rest = run.causes
+    return replace(run, causes=(replace(first, supported_by=(run.findings[0].rule,)), *rest))
+
+
 def test_nothing_left_out_is_no_hint(diverging: RunReport) -> None:
-    assert HINT not in lines_of(diverging)
+    assert HINT not in lines_of(unfolded(diverging))
+
+
+def test_consequences_are_folded_under_the_cause_that_explains_them(diverging: RunReport) -> None:
+    worst, other = sorted(diverging.findings, key=lambda one: one.severity)
+    cause = replace(diverging.causes[0], probability=0.8, supported_by=(worst.rule, other.rule))
+    run = replace(diverging, causes=(cause,))
+    shown = "\n".join(lines_of(run))
+    assert worst.message[:30] in shown
+    assert other.message[:30] not in shown
+    assert f"and with {cause.name} goes {other.rule} {other.name}" in shown
+    assert HINT in shown
+    unsure = replace(run, causes=(replace(cause, probability=0.4),))
+    for whole in (lines_of(run, detail=1), lines_of(run, detail=-1), lines_of(unsure)):
+        assert other.message[:30] in "\n".join(whole)
+
+
+def test_a_failing_run_without_a_likely_cause_says_so_and_what_would_tell(diverging: RunReport) -> None:
+    unlikely = replace(diverging.causes[0], probability=0.1, would_confirm=("log the gradient norm",))
+    shown = " ".join(" ".join(lines_of(replace(diverging, causes=(unlikely,), remedies=()))).split())
+    assert f"No cause stands out from what is logged (the nearest: {unlikely.name}, 10 %)." in shown
+    assert "would settle it: log the gradient norm" in shown
+    assert "No cause stands out from what is logged." in "\n".join(lines_of(replace(diverging, causes=())))
 
 
 def test_whatever_was_left_out_is_hinted_at_once_and_shown_when_asked_for(diverging: RunReport) -> None:
@@ -61,7 +89,8 @@ def test_a_narrow_terminal_shows_everything_of_the_verdict(diverging: RunReport)
 
 @pytest.mark.parametrize("counted_in", ["step", "epoch", "row"])
 def test_a_run_is_counted_in_what_its_log_counts(diverging: RunReport, counted_in: str) -> None:
-    shown = "\n".join(lines_of(replace(diverging, summary={**diverging.summary, "x": counted_in})))
+    run = replace(unfolded(diverging), summary={**diverging.summary, "x": counted_in})
+    shown = "\n".join(lines_of(run))
     for text in (
         f"{counted_in}s 0–1,099",
         f"since {counted_in} 500 · best at {counted_in} 400",

@@ -25,6 +25,7 @@ from zoo.cause_fitting import cause_folds, model_of
 from zoo.examples import folders_of
 
 from convergence_cli.diagnosis.fitted import NONE
+from convergence_cli.diagnosis.rank import probabilities_of
 
 BINS = 15
 Fold = tuple[list[CauseExample], list[CauseExample]]
@@ -45,7 +46,7 @@ def ranked(fold: Fold) -> list[Ranked]:
     model = model_of(fold[0])
     found = []
     for one in fold[1]:
-        likely = model.probabilities(one.facts)
+        likely = probabilities_of(one.facts, model)
         causes = sorted((name for name in likely if name != NONE), key=lambda name: -likely[name])
         found.append(Ranked(one, tuple(causes), likely[causes[0]], likely[NONE]))
     return found

@@ -3,7 +3,8 @@
 Keys of ``supports`` and ``against`` are rule codes, or ``CODE:side`` where the finding's evidence has that
 ``side``. A weight is the probability that the cause, where present, would by itself bring the finding about;
 ``against`` holds the factors by which a finding makes the cause less likely, ``in_context`` the factors of what is
-known of the run beside its findings (see ``values.contexts_of``).
+known of the run beside its findings (see ``values.contexts_of``). ``never`` are verdicts that the cause cannot bring
+about.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class CauseModel:
     against: Mapping[str, float] = field(default_factory=dict)
     would_confirm: tuple[Settling, ...] = ()
     in_context: Mapping[str, float] = field(default_factory=dict)
+    never: tuple[str, ...] = ()
 
 
 _SHORT_RUN = Settling("repeat the first steps at a third of the learning rate: it should stay stable")
@@ -90,6 +92,10 @@ CAUSES = (
             _TENSORS,
         ),
         {"rate-high": 0.2, "rate-low": 1.6, "converging": 0.3},
+        never=(
+            "diverging",
+            "overfitting",
+        ),
     ),
     CauseModel(
         "exploding-gradient",
@@ -113,6 +119,7 @@ CAUSES = (
         {"GR002:faded": 0.7, "LC103:chance": 0.2, "LC103:flat": 0.15, "GR101": 0.93},
         {"GR001": 0.1, "LR102:never": 0.1},
         (_NORMS, _TENSORS),
+        never=("diverging",),
     ),
     CauseModel(
         "dying-relu",
@@ -136,6 +143,7 @@ CAUSES = (
         {"LC103:flat": 0.25, "LC103:chance": 0.15, "GR002:zero": 0.6, "WT103": 0.92, "TE104": 0.7, "WT103:all": 0.5},
         {"LR102:never": 0.1, "LR101:low": 0.5, "GR001": 0.05},
         (Settling("compare two checkpoints: parameters that should train must differ"), _TENSORS),
+        never=("diverging",),
     ),
     CauseModel(
         "label-noise",
@@ -183,6 +191,7 @@ CAUSES = (
         },
         {},
         (Settling("replay the batches of the steps before the spike"), _NORMS),
+        never=("stuck",),
     ),
     CauseModel(
         "missing-warmup",
@@ -197,6 +206,7 @@ CAUSES = (
         {"LR105": 0.6, "LC104": 0.5},
         {"LC107": 0.3},
         (Settling("cut the rate to a tenth from the last checkpoint: the loss should step down"), _SCHEDULE),
+        never=("diverging",),
     ),
     CauseModel(
         "overfitting",
@@ -204,6 +214,7 @@ CAUSES = (
         {"GN101": 0.9, "GN102": 0.25},
         {},
         (Settling("evaluate the checkpoint of the best step on fresh data"), _VALIDATION),
+        never=("stuck",),
     ),
     CauseModel(
         "underfitting",
@@ -215,6 +226,7 @@ CAUSES = (
             _ACCURACY,
             _TENSORS,
         ),
+        never=("diverging",),
     ),
     CauseModel(
         "insufficient-training",
@@ -222,6 +234,10 @@ CAUSES = (
         {"LC107": 0.7},
         {},
         (Settling("continue from the last checkpoint"),),
+        never=(
+            "diverging",
+            "overfitting",
+        ),
     ),
     CauseModel(
         "initialization-too-large",
@@ -243,6 +259,7 @@ CAUSES = (
         {"IN101": 0.95},
         {},
         (Settling("initialise the layer at random and compare the first 100 steps"), _TENSORS),
+        never=("diverging",),
     ),
     CauseModel(
         "data-leakage",
@@ -250,6 +267,10 @@ CAUSES = (
         {"LG003": 0.5, "GN103": 0.1},
         {},
         (Settling("count samples that both sets share"), _VALIDATION),
+        never=(
+            "diverging",
+            "overfitting",
+        ),
     ),
     CauseModel(
         "saturated-activation",
@@ -281,6 +302,7 @@ CAUSES = (
             Settling("look at the recall of each class"),
             Settling("count the labels, or record them with the recorder", "labels_known"),
         ),
+        never=("diverging",),
     ),
     CauseModel(
         "redundant-softmax",
@@ -292,6 +314,7 @@ CAUSES = (
             _ACCURACY,
             _CLASSES,
         ),
+        never=("diverging",),
     ),
     CauseModel(
         "wrong-loss",
@@ -331,6 +354,7 @@ CAUSES = (
         {"LC107": 0.1},
         {},
         (Settling("repeat with a quarter of the batch size over as many epochs"),),
+        never=("diverging",),
     ),
     CauseModel(
         "attention-collapse",

@@ -25,6 +25,10 @@ SAYS_SOMETHING, AGAINST_FROM = 0.1, -0.3
 REASONS = 3
 # Of a cause that no training of the zoo has, the findings alone tell: they must tell it clearly.
 UNFITTED_FROM = 0.15
+# The share of the findings alone, see ``noisy_or``.
+BY_HAND = 0.15
+# Where a run fails for sure, something is wrong.
+_NEVER = {cause.name: cause.never for cause in CAUSES} | {NONE: ("diverging", "stuck", "overfitting")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ class Ranking:
 def rank_causes(facts: Mapping[str, float], opinions: Mapping[str, Opinion], weights: Fitted | None = None) -> Ranking:
     """Causes of what ``facts`` show, and ``opinions`` of the findings alone about those that were not fitted."""
     weights = weights or model.fitted()
-    probability = weights.probabilities(facts)
+    probability = probabilities_of(facts, weights)
     # Causes outside the zoo exclude no others, but take as much of the doubt as they are sure.
     apart = {
         name: opinion.probability
@@ -55,6 +59,28 @@ def rank_causes(facts: Mapping[str, float], opinions: Mapping[str, Opinion], wei
     # Stable: of equally likely causes the one that stands first in CAUSES, the more common one, comes first.
     causes.sort(key=lambda cause: -cause.probability)
     return Ranking(tuple(causes[:MOST]), left * probability[NONE])
+
+
+def probabilities_of(facts: Mapping[str, float], weights: Fitted) -> dict[str, float]:
+    """What the fit says without what a cause cannot bring about, and a share of what the findings alone say.
+
+    The share guards against runs unlike any of the zoo, of which the fit may be too sure. They add up to 1.
+    """
+    fitted = weights.probabilities(facts)
+    found = {name: one * _possible(name, facts) for name, one in fitted.items()}
+    total = sum(found.values())
+    if total <= 0:
+        found, total = fitted, 1.0
+    told = {name: facts.get(f"findings:{name}", 0.0) for name in found if name != NONE}
+    most = max(sum(told.values()), 1.0)
+    told = {name: one / most for name, one in told.items()} | {NONE: max(1 - sum(told.values()), 0.0)}
+    return {name: (1 - BY_HAND) * one / total + BY_HAND * told[name] for name, one in found.items()}
+
+
+def _possible(name: str, facts: Mapping[str, float]) -> float:
+    """The probability that the verdict is none that the cause cannot bring about."""
+    never = _NEVER.get(name, ())
+    return max(1 - sum(facts.get(f"verdict:{label}", 0.0) for label in never), 0.0)
 
 
 def _cause(

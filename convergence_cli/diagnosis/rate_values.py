@@ -10,6 +10,7 @@ import numpy as np
 from convergence_cli.diagnosis.facts import settings
 from convergence_cli.diagnosis.facts.settings import USUAL_BATCH
 from convergence_cli.diagnosis.values import configured, known_rate, rounded
+from convergence_cli.features.tensors.series import matrices_of, series_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,8 +25,13 @@ MARGIN, FAR = 3.0, 10.0
 SMALL, FOR_SMALL = 1e6, 3.0
 # Beyond this factor from what is usual a rate is an error of writing, and what is usual is the better guess.
 ASTRAY = 3.0
+FOR_ONE_LAYER, MANY_LAYERS = 3.0, 8
+# A loss that fell by this share, over this share of the run, bore its rate.
+BORNE_FOR = 0.2
 # A schedule that has died leaves this share of the run, or more, at below a hundredth of its peak.
 DEAD = 0.1
+# What goes wrong after this share of the run is beyond any warm-up.
+EARLY = 0.2
 
 
 def usual_rate(evidence: Evidence) -> float | None:
@@ -37,6 +43,9 @@ def usual_rate(evidence: Evidence) -> float | None:
     batch = configured(evidence, "batch_size")
     if name not in ("sgd", "momentum", "rmsprop") and 0 < _weights(evidence) < SMALL:
         rate *= FOR_SMALL
+    layers = _layers(evidence)
+    # One layer has no other to throw off its inputs; many without a shortcut have.
+    rate *= FOR_ONE_LAYER if layers == 1 else 1 / FOR_ONE_LAYER if layers >= MANY_LAYERS else 1.0
     # The linear scaling rule, softened: noise of small batches wants smaller steps (Goyal et al. 2017).
     return rate * min(batch / USUAL_BATCH, 1.0) ** 0.6 if batch is not None else rate
 
@@ -51,6 +60,17 @@ def _weights(evidence: Evidence) -> float:
     return float(np.nansum(stats.number("count")[first]))
 
 
+def _layers(evidence: Evidence) -> int:
+    """How many weights that mix features were dumped; of a residual or normalised network, whose rate depth does not
+    bound, none count."""
+    stats = evidence.run.tensors
+    if stats is None:
+        return 0
+    weights = series_of(stats, "weight")
+    held = any("norm" in one.name.lower() or ".ln" in one.name.lower() or "attention" in one.name for one in weights)
+    return 0 if held else len(matrices_of(weights))
+
+
 def lower_rate(evidence: Evidence, facts: Mapping[str, float]) -> Value | None:
     """What is usual where the rate is far above it; else a third, or a tenth where the loss never fell."""
     known = known_rate(evidence)
@@ -58,7 +78,7 @@ def lower_rate(evidence: Evidence, facts: Mapping[str, float]) -> Value | None:
         return {}, "No value can be given: no learning rate is logged or configured. Divide yours by 3, then by 10."
     rate, source = known
     usual = usual_rate(evidence)
-    if usual is not None and rate > ASTRAY * usual:
+    if usual is not None and rate > ASTRAY * usual and not _bore(evidence):
         why = f"{rate:.3g} ({source}) is {rate / usual:.3g} times what is usual for {_setting(evidence)}, {usual:.2g}."
         return {"learning_rate": rounded(usual)}, why
     loss, verdict = evidence.loss, evidence.verdict
@@ -74,6 +94,16 @@ def lower_rate(evidence: Evidence, facts: Mapping[str, float]) -> Value | None:
         f"{loss.name} fell at {rate:.3g} ({source}) until step {until:g}, {then}: a third leaves a margin to the edge."
     )
     return {"learning_rate": rounded(rate / MARGIN)}, why
+
+
+def _bore(evidence: Evidence) -> bool:
+    """Whether the loss fell for long at the rate before it diverged: then its edge is near, whatever is usual."""
+    loss, since = evidence.loss, evidence.verdict.since_step
+    if loss is None or since is None or evidence.verdict.label != "diverging":
+        return False
+    first, last = float(loss.curve.step[0]), float(loss.curve.step[-1])
+    fell_for = (min(loss.shape.best_step, since) - first) / max(last - first, 1e-300)
+    return fell_for >= BORNE_FOR and loss.shape.drop >= BORNE_FOR * loss.shape.scale
 
 
 def raise_rate(evidence: Evidence, facts: Mapping[str, float]) -> Value | None:
@@ -148,7 +178,9 @@ def warmup(evidence: Evidence, facts: Mapping[str, float]) -> Value | None:
         return {"warmup_steps": 500}, "500 steps are the common default."
     total = configured(evidence, "max_steps") or float(loss.curve.step[-1])
     since = evidence.verdict.since_step or 0.0
-    steps = min(max(math.ceil(total / 20), math.ceil(2 * since), 10), max(math.ceil(total / 2), 10))
+    if since > EARLY * total:
+        return None
+    steps = max(math.ceil(total / 20), math.ceil(2 * since), 10)
     why = f"A twentieth of {total:g} steps, and at least twice the step at which it went wrong ({since:g})."
     return {"warmup_steps": steps}, why
 

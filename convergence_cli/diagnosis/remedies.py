@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from convergence_cli.diagnosis.catalogue import REMEDIES, RemedyModel
 from convergence_cli.diagnosis.frameworks import framework_of
-from convergence_cli.diagnosis.references import references_of
-from convergence_cli.diagnosis.snippets import snippet_of
+from convergence_cli.diagnosis.reference_list import references_of
+from convergence_cli.diagnosis.snippet_sheets import snippet_of
 from convergence_cli.diagnosis.values import known_rate
 from convergence_cli.model import Remedy
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 MOST = 6
 # A run whose facts leave less than the first of these to health, or that shows a symptom and less than the second,
 # gets remedies (benchmarks/causes.py: of healthy runs 1 to 2 %).
-SICK, SICK_WITH_SYMPTOM = 0.05, 0.5
+SICK, SICK_WITH_SYMPTOM = 0.15, 0.5
 # A remedy that is expected to cure less often than this is not worth a try.
-WORTH_A_TRY = 0.03
+WORTH_A_TRY = 0.05
 
 
 def remedies_for(
@@ -54,7 +54,7 @@ def remedies_for(
                 confidence=round(expected, 3),
                 from_={key: now for key in change if (now := _present(key, evidence)) is not None},
                 risk=model.risk,
-                snippet=snippet_of(change, framework) if change else None,
+                snippet=snippet_of(change, framework, evidence.config) if change else None,
                 references=references_of(model.name, change),
             )
         )

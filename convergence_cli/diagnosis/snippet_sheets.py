@@ -100,7 +100,7 @@ def _called(call: str, arguments: Sequence[str], context: Context) -> str | None
     line = _filled(call.replace("$args", joined), context)
     if line is None:
         return None
-    line = line.replace(", )", ")")
+    line = re.sub(r", ([)}])", r"\1", line)
     if len(line.splitlines()[-1]) <= WIDTH or not arguments:
         return line
     margin = re.search(r"^( *)(?=.*\$args)", call, re.MULTILINE)

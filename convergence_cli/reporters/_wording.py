@@ -181,4 +181,4 @@ def likely_causes(run: RunReport) -> tuple[Cause, ...]:
     """The causes that are worth naming; none of a run with which nothing seems to be wrong."""
     likely = tuple(cause for cause in run.causes if cause.probability >= LIKELY_FROM)
     sick = run.verdict.label in FAILING or bool(run.remedies)
-    return likely if likely and (sick or likely[0].probability >= FOLDED_FROM) else ()
+    return likely if sick else ()

@@ -13,6 +13,7 @@ from convergence_cli.features.robust import running_median
 if TYPE_CHECKING:
     from convergence_cli.features.chance import Chance
     from convergence_cli.features.evidence import Evidence, Loss
+    from convergence_cli.features.shape import Shape
     from convergence_cli.model import FloatArray
 
 _TINY = 1e-300
@@ -51,9 +52,9 @@ def _of_loss(loss: Loss, chance: Chance | None) -> dict[str, float]:
         "noise_of_drop": log_ratio(shape.noise / max(shape.drop, _TINY), 0.1, 3.0),
         "late_noise_of_end": log_ratio(shape.late_noise / max(abs(shape.end), _TINY), 0.05, 3.0),
         "fast_fall": _fast(shape.smooth),
-        "half_time": shape.early_share if shape.drop > 0 else 0.0,
+        "half_time": max(min(shape.early_share, 1.5), -1.0) if shape.drop > 0 else 0.0,
         "spikes": math.log1p(len(loss.spikes)) / 3,
-        "log_fall": max(min(math.log(max(abs(shape.first), _TINY) / max(abs(shape.end), _TINY)) / 3, 3.0), -3.0),
+        "log_fall": _log_fall(shape),
         "late_slope": _late_slope(y),
         "first_steps_rise": excess(float(y[: max(n // 8, 2)].max()), max(abs(shape.first), _TINY) * 1.05, 4.0),
     }
@@ -81,7 +82,7 @@ def _points(loss: Loss) -> dict[str, float]:
     spread = 1.4826 * float(np.median(np.abs(rest)))
     if spread <= 0:
         return {"exactly_constant": float(float(np.ptp(y)) == 0.0)}
-    found = {"swings_last": max(min(_memory(np.clip(rest, -5 * spread, 5 * spread)), 1.0), -1.0)}
+    found = {"swings_last": max(min(_memory(np.clip(rest, -5 * spread, 5 * spread) / spread), 1.0), -1.0)}
     far = np.flatnonzero(rest > OUTLYING * spread)
     if len(far):
         groups = 1 + int((np.diff(far) > WINDOW // 2).sum())
@@ -108,6 +109,12 @@ def _near_floor(end: float, classes: int) -> float:
     floor = math.log(1 + (classes - 1) / math.e)
     chance = math.log(classes)
     return max(0.0, 1 - abs(end - floor) / (0.35 * (chance - floor))) if end < chance else 0.0
+
+
+def _log_fall(shape: Shape) -> float:
+    """A third of the logarithm of first over end, above 0 for a fall: of a loss below zero, too."""
+    size = abs(math.log(max(abs(shape.first), _TINY)) - math.log(max(abs(shape.end), _TINY))) / 3
+    return math.copysign(min(size, 3.0), shape.first - shape.end) if shape.first != shape.end else 0.0
 
 
 def _fast(smooth: FloatArray) -> float:
@@ -141,7 +148,9 @@ def _break(y: FloatArray) -> dict[str, float]:
     places = np.arange(width, n - width)
     before = np.array([np.median(y[i - width : i]) for i in places])
     after = np.array([np.median(y[i : i + width]) for i in places])
-    jump = np.log(np.maximum(np.abs(after), _TINY) / np.maximum(np.abs(before), _TINY))
+    jump = np.log(np.maximum(np.abs(after), _TINY)) - np.log(np.maximum(np.abs(before), _TINY))
+    # A loss below zero that grows in size falls.
+    jump = np.where(after > before, jump, 0.0)
     k = int(np.argmax(jump))
     at = int(places[k])
     size = max(min(float(jump[k]), 6.0), 0.0)
@@ -167,14 +176,19 @@ def _spike(loss: Loss) -> dict[str, float]:
         return {}
     one = max(loss.spikes, key=lambda spike: spike.height / max(abs(spike.before), _TINY))
     curve, shape = loss.curve, loss.shape
-    span = max(float(curve.step[-1] - curve.step[0]), _TINY)
     return {
         "spike_height": excess(abs(one.height), max(abs(one.before), _TINY), 6.0),
         "spike_alone": float(len(loss.spikes) == 1),
         "spike_two": float(len(loss.spikes) == 2),
-        "spike_place": (one.step - float(curve.step[0])) / span,
+        "spike_place": _place(one.step, curve.step),
         "spike_left": max(min((shape.end - one.before) / max(abs(one.before), _TINY), 3.0), -1.0),
     }
+
+
+def _place(step: float, steps: FloatArray) -> float:
+    """Where ``step`` lies between the first and the last of ``steps``, from 0 to 1, though they may go back."""
+    span = float(steps[-1] - steps[0])
+    return max(min((step - float(steps[0])) / span, 1.0), 0.0) if span > 0 else 0.0
 
 
 def _of_both(loss: Loss, val: Loss) -> dict[str, float]:
@@ -186,7 +200,7 @@ def _of_both(loss: Loss, val: Loss) -> dict[str, float]:
         "gap_start": max(min((held.first - train.first) / max(abs(train.first), abs(held.first), _TINY), 1.0), -1.0),
         "val_below_train": excess(train.end, 1.05 * held.end, 3.0) if held.end > 0 else 0.0,
         "val_as_train": max(0.0, 1 - abs(held.end - train.end) / (0.1 * scale)),
-        "val_log_fall": max(min(math.log(max(abs(held.first), _TINY) / max(abs(held.end), _TINY)) / 3, 3.0), -3.0),
+        "val_log_fall": _log_fall(held),
         "val_best_early": 1 - float(np.argmin(held.view.mean)) / max(len(held.view.mean) - 1, 1),
         "val_rise": excess(held.end, held.best * 1.02, 3.0) if held.best > 0 else 0.0,
         "train_end_share": shortfall(train.end, 0.1 * max(train.first, _TINY), 4.0) if train.first > 0 else 0.0,
@@ -202,7 +216,6 @@ def _of_breaking(evidence: Evidence) -> dict[str, float]:
     one = broken[0]
     curve = evidence.run.curve("train_loss")
     assert curve is not None
-    span = max(float(curve.step[-1] - curve.step[0]), _TINY)
     finite = curve.value[np.isfinite(curve.value)]
     before = finite[-6:-1] if len(finite) > 6 else finite
     risen = 0.0
@@ -212,7 +225,7 @@ def _of_breaking(evidence: Evidence) -> dict[str, float]:
     return {
         "broke": 1.0,
         "broke_for_good": float(one.lasting),
-        "broke_place": (one.since - float(curve.step[0])) / span if one.lasting else 1.0,
+        "broke_place": _place(one.since, curve.step) if one.lasting else 1.0,
         "broke_at_once": float(one.at_start),
         "risen_before_it_broke": risen,
         "broke_out_of_the_blue": float(risen < 0.05 and not one.at_start),
@@ -224,7 +237,8 @@ def _of_accuracy(evidence: Evidence) -> dict[str, float]:
     if accuracy is None:
         return {}
     full = 100.0 if float(accuracy.view.high.max()) > 1.5 else 1.0
-    end = accuracy.end / full
+    # A series by that name may hold anything.
+    end = max(min(accuracy.end / full, 1.0), 0.0)
     found = {
         "accuracy_logged": 1.0,
         "accuracy_end": end,
@@ -236,7 +250,8 @@ def _of_accuracy(evidence: Evidence) -> dict[str, float]:
         found["accuracy_below_chance"] = max(0.0, 1 - end * math.exp(chance.level))
     train, val = evidence.run.curve("train_accuracy"), evidence.run.curve("val_accuracy")
     if train is not None and val is not None and len(train.value) and len(val.value):
-        found["accuracy_gap"] = float(np.nan_to_num(train.value[-1] - val.value[-1])) / full
+        gap = (float(train.value[-1]) - float(val.value[-1])) / full
+        found["accuracy_gap"] = 0.0 if math.isnan(gap) else max(min(gap, 1.0), -1.0)
     return found
 
 
@@ -252,7 +267,8 @@ def _of_gradient(evidence: Evidence) -> dict[str, float]:
     growth = 0.0
     if len(values) >= 8:
         keep = (values > 0) & (step > step[0])
-        if keep.sum() >= 8:
+        # Of points at one step there is no slope.
+        if keep.sum() >= 8 and np.ptp(step[keep]) > 0:
             growth = float(np.polyfit(np.log(step[keep] - step[0]), np.log(values[keep]), 1)[0])
     return {
         "norm_logged": 1.0,

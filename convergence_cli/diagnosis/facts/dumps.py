@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convergence_cli.diagnosis.facts.scales import excess, log_ratio, shortfall
+from convergence_cli.diagnosis.values import configured
 from convergence_cli.features.tensors.series import Series, matrices_of, series_of
 from convergence_cli.model import Missing
 
@@ -49,6 +50,12 @@ def _middle(values: FloatArray) -> float:
     return float(np.median(known)) if len(known) else 0.0
 
 
+def _bounded_ratio(value: float, usual: float, most: float) -> float:
+    """``value / usual``, at most ``most``; 0 where one is unknown."""
+    ratio = value / max(usual, _TINY)
+    return 0.0 if math.isnan(ratio) or math.isnan(usual) else min(ratio, most)
+
+
 def _weights(stats: TensorStats, evidence: Evidence) -> dict[str, float]:
     found = [one for one in matrices_of(series_of(stats, "weight")) if not one.is_embedding]
     if not found:
@@ -61,14 +68,15 @@ def _weights(stats: TensorStats, evidence: Evidence) -> dict[str, float]:
         if one.leaf in ("kernel",) and one.shape is not None:
             fan = math.prod(one.shape[:-1])
         rms = _first(norm) / math.sqrt(max(count, 1))
-        if math.isfinite(fan):
+        if math.isfinite(fan) and not math.isnan(rms):
             gains.append(log_ratio(rms * math.sqrt(fan), 1.0, 6.0) if rms > 0 else -6.0)
         growth.append(log_ratio(float(norm[-1]), max(_first(norm), _TINY), 6.0))
         variance = one.number("unit_variance")
         if np.isfinite(variance[0]) and _first(one.number("units")) >= 4:
             twins.append(float(variance[0]))
-        changed = one.number("changed")[1:]
-        if len(changed) and np.isfinite(changed).any():
+        # The weights before training and those of its first dump may be the same ones: no step lies between.
+        changed = one.number("changed")[1:][~(one.number("change_steps")[1:] <= 0)]
+        if np.isfinite(changed).any():
             still.append(_most(changed) == 0)
         nonfinite = max(nonfinite, float(_most(one.number("nan") + one.number("inf")) > 0))
     biases = [one for one in series_of(stats, "weight") if "bias" in one.leaf]
@@ -147,8 +155,11 @@ def _gradients(stats: TensorStats, evidence: Evidence) -> dict[str, float]:
     total: dict[float, float] = {}
     zero, broken, rms = [], 0.0, []
     for one in found:
-        for step, norm in zip(one.step.tolist(), one.number("l2").tolist(), strict=True):
-            total[step] = total.get(step, 0.0) + (norm * norm if math.isfinite(norm) else math.inf)
+        bad = (one.number("nan") + one.number("inf") > 0).tolist()
+        for step, norm, is_bad in zip(one.step.tolist(), one.number("l2").tolist(), bad, strict=True):
+            # The norm is that of the finite values. One that is missing though no value is bad was not dumped.
+            if is_bad or not math.isnan(norm):
+                total[step] = total.get(step, 0.0) + (math.inf if is_bad else norm * norm)
         zero.append(one.number("zero")[0] / max(_first(one.number("count")), 1))
         broken = max(broken, float(_most(one.number("nan") + one.number("inf")) > 0))
         rms.append(_first(one.number("l2")) / math.sqrt(max(_first(one.number("count")), 1)))
@@ -158,7 +169,7 @@ def _gradients(stats: TensorStats, evidence: Evidence) -> dict[str, float]:
     facts = {
         "gradients_dumped": 1.0,
         "gradient_broken": broken,
-        "gradient_broken_first": float(not np.isfinite(norms[0])),
+        "gradient_broken_first": float(not np.isfinite(norms[:1]).all()),
         "gradient_zero": _most(zero),
         "gradient_all_zero": float(len(finite) > 0 and float(finite.max()) == 0),
         "gradient_first_large": excess(float(finite[0]), 10.0, 8.0) if len(finite) else 0.0,
@@ -233,17 +244,22 @@ def _activations(stats: TensorStats, evidence: Evidence) -> dict[str, float]:
 
 
 def _inputs(stats: TensorStats, evidence: Evidence) -> dict[str, float]:
-    found = [one for one in series_of(stats, "input") if np.isfinite(one.number("std")).any()]
+    dtypes = stats.text("dtype")
+    # Integers are tokens or pictures, embedded or scaled inside.
+    found = [
+        one
+        for one in series_of(stats, "input")
+        if np.isfinite(one.number("std")).any() and not dtypes[one.rows[-1]].startswith(("int", "uint", "bool"))
+    ]
     if not found:
         return {}
     one = found[0]
     count = np.maximum(one.number("count"), 1)
     mean, std = _middle(one.number("mean")), _middle(one.number("std"))
     top = np.maximum(np.abs(one.number("min")), np.abs(one.number("max")))
-    integral = one.dtype_is_integer if hasattr(one, "dtype_is_integer") else False
     offset, spread = one.number("feature_offset"), one.number("feature_spread")
     facts = {
-        "inputs_dumped": float(not integral),
+        "inputs_dumped": 1.0,
         "input_scale_large": excess(math.hypot(mean, std), 3.0, 5.0),
         "input_scale_small": shortfall(std, 0.2, 5.0),
         "input_offset": excess(abs(mean) / max(std, _TINY), 1.0, 3.0),
@@ -273,7 +289,7 @@ def _outputs(stats: TensorStats, evidence: Evidence) -> dict[str, float]:
         "output_end_small": shortfall(float(std[-1]), 0.1, 6.0),
         "output_growth": log_ratio(float(std[-1]), max(_first(std), _TINY), 6.0),
         "output_mean_large": excess(float(np.abs(mean[-1])), 5.0, 5.0),
-        "output_one_sided": min(float(np.abs(mean[-1])) / max(float(std[-1]), _TINY), 5.0) / 5,
+        "output_one_sided": _bounded_ratio(abs(float(mean[-1])), float(std[-1]), 5.0) / 5,
         "output_constant": _most(one.number("constant")[-1:]),
     }
 
@@ -287,8 +303,8 @@ def _labels(stats: TensorStats, evidence: Evidence) -> dict[str, float]:
     total = sum(counts.values())
     found: dict[str, float] = {}
     if total >= 20 and len(counts) >= 1:
-        shares = np.array(sorted(counts.values())) / total
-        classes = int(evidence.config.get("num_classes") or len(counts))
+        shares = np.array(sorted(count for count in counts.values() if count)) / total
+        classes = int(configured(evidence, "num_classes") or len(counts))
         entropy = float(-(shares * np.log(shares)).sum()) / math.log(max(classes, 2))
         found |= {
             "labels_known": 1.0,

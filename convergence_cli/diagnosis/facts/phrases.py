@@ -1,6 +1,7 @@
 """What a fact means, as a clause that can stand after "speaks for it:". Data.
 
-A fact that can be negative has two clauses, for when it is above and when it is below 0; an empty one says nothing.
+A fact that can be negative has two clauses, for when it is above and when it is below 0. A clause is told only of a
+fact that is far enough from 0 for it to be true: a verdict of one in ten is none, nor is a network of two layers deep.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ PHRASES: Mapping[str, str | tuple[str, str]] = {
     "gain_deep": "weights start large over many layers",
     "gain_large": "the weights of a layer start too large for its inputs",
     "gain_large_each": "every layer starts with large weights",
-    "gain_little_small": "the weights of a layer start a little small",
+    "gain_little_small": "the weights of a layer start small",
     "gain_median_large": "most layers start with large weights",
     "gain_median_small": "most layers start with small weights",
     "gain_moderate": "the first weights are a little large",
@@ -79,9 +80,9 @@ PHRASES: Mapping[str, str | tuple[str, str]] = {
     "gradient_growth": ("gradients have grown since the start", "gradients have shrunk since the start"),
     "gradient_leap": "one dump has far larger gradients than the others",
     "gradient_trend": ("gradients grow from dump to dump", "gradients shrink from dump to dump"),
-    "gradient_zero": "gradients of a layer are zero",
+    "gradient_zero": "much of the gradient of a layer is zero",
     "half_time": ("most of the fall is made by half-time", "the loss had risen by half-time"),
-    "input_constant": "features never change",
+    "input_constant": "some features never change",
     "input_leap": "one dump has inputs far out of range",
     "input_offset": "the inputs are far from zero",
     "input_scale_large": "the inputs are large",
@@ -92,7 +93,7 @@ PHRASES: Mapping[str, str | tuple[str, str]] = {
     "late_slope": ("the loss still falls at the end", "the loss rises at the end"),
     "log_fall": ("the loss has fallen far", "the loss has risen far"),
     "narrow": "a hidden layer has few units",
-    "no_classes_told": "the gradient at the outputs is not that of a cross entropy of logits",
+    "no_classes_told": "no classes can be told from what was dumped",
     "noise_of_drop": ("the noise is large beside the fall", "the noise is small beside the fall"),
     "noise_of_level": ("the loss is noisy", "the loss has little noise"),
     "norm_broken": "the gradient norm is not finite at times",
@@ -146,8 +147,8 @@ PHRASES: Mapping[str, str | tuple[str, str]] = {
     "steps_very_few": "the run has very few steps",
     "swings_last": ("the loss swings over several points", "the loss goes up and down by turns"),
     "target_large": "the targets are large",
-    "train_end_share": "training ends near zero",
-    "train_right": "the dumped predictions are right",
+    "train_end_share": "training ends at a small share of where it began",
+    "train_right": "most dumped predictions are right",
     "train_right_gain": ("predictions get better", "predictions get worse"),
     "units_alike": "units of a layer are alike",
     "units_alike_all": "units are alike in most layers",
@@ -176,8 +177,8 @@ PHRASES: Mapping[str, str | tuple[str, str]] = {
     "weights_broken": "weights are not finite",
     "weights_growth": ("weights grow", "weights shrink"),
     "weights_shrunk": "most weights shrink",
-    "weights_some_still": "some weights never change, others do",
-    "weights_still": "weights never change",
+    "weights_some_still": "some weights change and others never do",
+    "weights_still": "some weights never change",
 }  # fmt: skip
 # That something was looked at tells nothing by itself.
 SAYS_NOTHING = frozenset(
@@ -186,11 +187,88 @@ SAYS_NOTHING = frozenset(
      "inputs_dumped", "labels_known", "loss_scale_logged", "norm_logged", "outputs_dumped",
      "rate_known", "schedule_logged", "targets_known", "updates_known", "val_logged"}
 )  # fmt: skip
+# How far from 0 a fact must be for its clause to be true, on both sides or above and below; 0 where any will do.
+TRUE_FROM: Mapping[str, float | tuple[float, float]] = {
+    "accuracy_below_chance": 0.1,
+    "accuracy_end": 0.7,
+    "accuracy_gain": 0.02,
+    "accuracy_gap": 0.02,
+    "activation_growth": 0.1,
+    "batch_small": 0.2,
+    "below_chance": 0.1,
+    "bias_negative": 0.2,
+    "break_kept": (0.2, 0.02),
+    "break_place": 0.5,
+    "break_sharp": 0.3,
+    "broke_place": 0.5,
+    "commonest_share": 0.05,
+    "dead_end": 0.05,
+    "dead_first": 0.05,
+    "dear_for_right": 0.05,
+    "depth": 1.0,
+    "dropout_strong": 0.15,
+    "end_near_chance": 0.5,
+    "end_of_chance": 0.02,
+    "fallen_before_break": 0.05,
+    "fast_fall": 0.5,
+    "flat_end": 0.05,
+    "flat_first": 0.05,
+    "gain_deep": 0.1,
+    "gain_moderate": 0.3,
+    "gain_uneven": 0.4,
+    "gap_end": 0.02,
+    "gap_start": 0.02,
+    "gradient_growth": 0.1,
+    "gradient_trend": 0.1,
+    "gradient_zero": 0.3,
+    "half_time": (0.5, 0.05),
+    "input_zero": 0.3,
+    "labels_uneven": 0.05,
+    "late_noise_of_end": 0.1,
+    "late_slope": 0.02,
+    "log_fall": (0.35, 0.2),
+    "noise_of_drop": 0.1,
+    "noise_of_level": 0.1,
+    "norm_growth": 0.1,
+    "norm_remembers": 0.15,
+    "norm_slope": 0.1,
+    "output_growth": 0.1,
+    "output_one_sided": 0.2,
+    "passes": 0.05,
+    "rate_usual": 0.5,
+    "right_but_dear": 0.05,
+    "schedule_leap_late": 0.5,
+    "softmax_floor": 0.3,
+    "spike_left": 0.02,
+    "spike_place": 0.5,
+    "swings_last": 0.15,
+    "train_right": 0.6,
+    "train_right_gain": 0.02,
+    "units_alike": 0.3,
+    "units_alike_all": 0.3,
+    "update_usual": 0.5,
+    "val_as_train": 0.5,
+    "val_best_early": 0.5,
+    "val_jitter": 0.1,
+    "val_log_fall": (0.35, 0.2),
+    "verdict:converging": 0.5,
+    "verdict:diverging": 0.5,
+    "verdict:overfitting": 0.5,
+    "verdict:stuck": 0.5,
+    "verdict:undetermined": 0.5,
+    "weights_growth": 0.05,
+    "weights_shrunk": 0.02,
+}
 
 
 def phrase_of(name: str, value: float) -> str | None:
-    """The clause of a fact; None where it has none."""
-    found = PHRASES.get(name)
+    """The clause of a fact; None where it has none that would be true of ``value``."""
+    found, least = PHRASES.get(name), TRUE_FROM.get(name, 0.0)
+    above = value > 0
+    if isinstance(least, tuple):
+        least = least[0] if above else least[1]
+    if found is None or not abs(value) >= least or not value:
+        return None
     if isinstance(found, tuple):
-        found = found[0] if value > 0 else found[1]
-    return found or None
+        return found[0] if above else found[1]
+    return found if above else None

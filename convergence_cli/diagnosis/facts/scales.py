@@ -11,7 +11,8 @@ def log_ratio(value: float, usual: float, most: float) -> float:
     """``log10(value / usual)``, between minus and plus ``most``; 0 where it is no number."""
     if not math.isfinite(value) or math.isnan(usual):
         return most if value == math.inf else 0.0
-    return max(-most, min(most, math.log10(max(value, _TINY) / max(usual, _TINY))))
+    # The difference of logarithms, since the ratio itself may be too large or too small for a float.
+    return max(-most, min(most, math.log10(max(value, _TINY)) - math.log10(max(usual, _TINY))))
 
 
 def excess(value: float, usual: float, most: float) -> float:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convergence_cli.axis import axis_of
 from convergence_cli.diagnosis.facts.scales import excess, log_ratio, shortfall
 from convergence_cli.diagnosis.values import configured, known_rate
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 USUAL_RATES = {"adam": 1e-3, "adamw": 1e-3, "nadam": 1e-3, "rmsprop": 1e-3, "lion": 1e-4, "sgd": 0.1, "adagrad": 1e-2}
 USUAL_WITH_MOMENTUM = 0.02
 USUAL_BATCH = 32.0
+# Weight decay that is met in good trainings; decoupled from the gradient it is larger (Loshchilov and Hutter 2019).
+STRONG_DECAY = {"adamw": 0.25, "nadamw": 0.25, "lion": 0.5, "sgd": 0.02, "adam": 0.02, "rmsprop": 0.02}
 _TINY = 1e-300
 # A rate leaps where it rises by this many powers of ten from a level that it held over so many points.
 LEAP, HELD = 0.3, 2
@@ -83,10 +86,11 @@ def leap_of(rate: FloatArray) -> tuple[float, int]:
     A warm-up is none: the rate must have held its level, or come down, over the points before.
     """
     highest = np.maximum.accumulate(rate)
-    leap = np.log10(np.maximum(rate[1:], _TINY) / np.maximum(highest[:-1], _TINY))
+    leap = np.log10(np.maximum(rate[1:], _TINY)) - np.log10(np.maximum(highest[:-1], _TINY))
     held = np.zeros(len(leap), dtype=bool)
     held[HELD:] = rate[HELD:-1] <= 1.001 * rate[: -1 - HELD]
-    leap = np.where(held, leap, 0.0)
+    # Nor is a first step up from 0, however long the rate was 0 before.
+    leap = np.where(held & (highest[:-1] > 0), leap, 0.0)
     at = int(np.argmax(leap))
     return (float(leap[at]), at + 1) if leap[at] > LEAP else (0.0, 0)
 
@@ -98,27 +102,28 @@ def _of_batch(evidence: Evidence) -> dict[str, float]:
     if batch is not None:
         found |= {
             "batch_known": 1.0,
-            "batch_small": max(0.0, math.log2(USUAL_BATCH / batch) / 5),
+            "batch_small": max(0.0, math.log2(USUAL_BATCH / max(batch, 1)) / 5),
             "batch_one": float(batch == 1),
             "batch_large": excess(batch, 256, 3.0),
         }
     if loss is not None and len(loss.curve.step):
-        last = steps or float(loss.curve.step[-1])
+        # Forty epochs, or rows of a log, are not forty steps.
+        counted = axis_of(evidence.run) == "step"
+        last = steps or (float(loss.curve.step[-1]) if counted else math.nan)
         found |= {"steps_few": shortfall(last, 300, 2.0), "steps_very_few": shortfall(last, 100, 2.0)}
         epoch = loss.curve.epoch
         if epoch is not None and np.isfinite(epoch[-1]) and epoch[-1] > 0:
-            a_pass = float(loss.curve.step[-1]) / float(epoch[-1])
-            found |= {"one_step_a_pass": float(a_pass <= 1.5), "passes": log_ratio(float(epoch[-1]), 10, 3.0)}
+            single = counted and float(loss.curve.step[-1]) <= 1.5 * float(epoch[-1])
+            found |= {"one_step_a_pass": float(single), "passes": log_ratio(float(epoch[-1]), 10, 3.0)}
     return found
 
 
 def _of_regularisation(evidence: Evidence) -> dict[str, float]:
     decay = configured(evidence, "weight_decay")
     dropout = configured(evidence, "dropout")
-    decoupled = str(evidence.config.get("optimizer", "")).lower() == "adamw"
-    usual = 0.1 if decoupled else 0.01
+    usual = STRONG_DECAY.get(str(evidence.config.get("optimizer", "")).lower(), math.inf)
     return {
-        "decay_strong": 0.0 if decay is None else excess(decay, usual, 3.0),
-        "dropout_strong": 0.0 if dropout is None else max(dropout - 0.3, 0.0),
+        "decay_strong": 0.0 if decay is None else excess(decay, usual, 2.0),
+        "dropout_strong": 0.0 if dropout is None else max(min(dropout, 1.0) - 0.3, 0.0),
         "adaptive": float(str(evidence.config.get("optimizer", "")).lower() not in ("sgd", "momentum", "")),
     }

@@ -8,10 +8,11 @@ CORPUS ?= ../shared/corpus
 ZOO ?= .bench/zoo
 ZOO_SIZE ?= 1
 ZOO_SEED ?= 0
+REPAIR_SIZE ?= 1
 
 .PHONY: demo test test-integrations lint coverage dev fixtures clean
 .PHONY: bench-corpus bench-startup bench-read bench-tensors bench-stats bench-smdebug bench-recorder
-.PHONY: zoo bench-zoo bench-classifiers fit-classifier
+.PHONY: zoo bench-zoo bench-classifiers fit-classifier bench-causes bench-repair fit-causes
 
 demo: $(STAMP)
 	@$(BIN)/ctroubleshoot demo
@@ -74,6 +75,17 @@ bench-classifiers: zoo
 # Writes convergence_cli/features/classifier.json.
 fit-classifier: zoo
 	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/fit_classifier.py $(ZOO)
+
+# Writes convergence_cli/diagnosis/causes.json.
+fit-causes: zoo
+	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/fit_causes.py $(ZOO)
+
+bench-causes: zoo
+	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/causes.py $(ZOO)
+
+# Trains faulty runs again with their remedies; REPAIR_SIZE 1 is all of them (hours), 0.13 a quarter of an hour.
+bench-repair: zoo
+	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/repair.py $(ZOO) --size $(REPAIR_SIZE)
 
 dev: $(STAMP)
 

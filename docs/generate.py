@@ -1,4 +1,4 @@
-"""Writes what the program says of itself into the documents: ``docs/rules.md``, and parts of ``README.md``.
+"""Writes what the program says of itself: ``docs/rules.md``, ``docs/remedies.md``, parts of ``README.md``.
 
 In ``README.md`` these are the table of rules and the output of each ``console`` block. A line ``...`` in a block
 stands for lines left out: each part between two keeps its first line, by which it is found again, and its length.
@@ -17,13 +17,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from convergence_cli.cli.explain import words_for
+from convergence_cli.diagnosis.catalogue import REMEDIES
 from convergence_cli.diagnosis.causes import CAUSES
 from convergence_cli.model import DEFAULT_PROFILE
 from convergence_cli.rules import Rule, all_rules
 from convergence_cli.rules._registry import SECTIONS
 
 ROOT = Path(__file__).resolve().parent.parent
-RULES_PAGE, README = ROOT / "docs" / "rules.md", ROOT / "README.md"
+RULES_PAGE, REMEDIES_PAGE, README = ROOT / "docs" / "rules.md", ROOT / "docs" / "remedies.md", ROOT / "README.md"
 LEFT_OUT = "..."
 _CONSOLE = re.compile(r"(?<=^```console\n).*?(?=^```$)", re.MULTILINE | re.DOTALL)
 _RULES_TABLE = re.compile(r"(?<=<!-- rules: written by docs/generate.py -->\n).*?(?=<!-- end of rules -->)", re.DOTALL)
@@ -66,6 +67,31 @@ def rules_page() -> str:
     parts.append("| cause | what it is |\n| --- | --- |")
     parts += [f"| {cause.name} | {cause.explanation} |" for cause in CAUSES]
     return "\n".join(parts) + "\n"
+
+
+_REMEDIES_PREFACE = """\
+# Remedies
+
+<!-- Written by docs/generate.py from convergence_cli/diagnosis/catalogue.py: change it there. -->
+
+What `analyze` may propose. The value of a change is computed from the run, and `why` says how; where evidence is
+missing, `change` is empty and `why` says which. Each comes with its risk, a snippet for the framework of the run, and
+its sources. The order is that of the expected cure: over all causes, the probability of the cause times the share of
+runs with that cause that the remedy alone is expected to cure (in brackets, by judgement). No two remedies of a report
+change one key, or turn one thing both ways. How often they cure: [causes.md](causes.md#does-the-first-remedy-work).
+
+| remedy | answers | risk |
+| --- | --- | --- |
+"""
+
+
+def remedies_page() -> str:
+    """The text of ``docs/remedies.md``."""
+    rows = []
+    for one in REMEDIES:
+        answers = ", ".join(f"{cause} ({share:.2g})" for cause, share in one.answers.items())
+        rows.append(f"| {one.name} | {answers} | {one.risk or ''} |")
+    return _REMEDIES_PREFACE + "\n".join(rows) + "\n"
 
 
 def _rule(rule: Rule) -> str:
@@ -142,4 +168,5 @@ def readme(text: str) -> str:
 
 if __name__ == "__main__":
     RULES_PAGE.write_text(rules_page(), encoding="utf-8")
+    REMEDIES_PAGE.write_text(remedies_page(), encoding="utf-8")
     README.write_text(readme(README.read_text(encoding="utf-8")), encoding="utf-8")

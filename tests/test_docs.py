@@ -59,6 +59,10 @@ def first_cells(text_: str) -> set[str]:
 
 def test_rules_page_is_written_from_the_rules() -> None:
     assert page("docs/rules.md") == generate.rules_page(), "run docs/generate.py"
+
+
+def test_remedies_page_is_written_from_the_catalogue() -> None:
+    assert page("docs/remedies.md") == generate.remedies_page(), "run docs/generate.py"
     assert all(f"### {rule.code} {rule.name}\n" in page("docs/rules.md") for rule in all_rules())
 
 

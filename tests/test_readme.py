@@ -36,7 +36,7 @@ sys.path.insert(0, str(ROOT / "docs"))
 generate: Any = import_module("generate")
 # The mark of the code that goes into a training.
 DUMPS, RECORDS = "def dump(", "with Recorder("
-COMMANDS = ("analyze", "classify", "inspect", "ingest", "report", "rules", "explain", "demo")
+COMMANDS = ("analyze", "try", "classify", "inspect", "ingest", "report", "rules", "explain", "demo")
 
 
 def fenced(language: str) -> list[str]:

@@ -15,6 +15,7 @@ from test_fact_dumps import _drawn
 from convergence_cli.diagnosis.facts import LARGEST, facts_of
 from convergence_cli.diagnosis.facts.curves import curve_facts
 from convergence_cli.diagnosis.facts.phrases import PHRASES, SAYS_NOTHING
+from convergence_cli.diagnosis.facts.settings import leap_of
 from convergence_cli.tensor_stats import TensorRow
 
 if TYPE_CHECKING:
@@ -122,3 +123,43 @@ def test_swings_last_for_a_slow_oscillation_and_not_for_noise(period: float) -> 
     quick = curve_facts(run_with(curve("train_loss", 2 + 0.05 * noise)))
     assert slow["swings_last"] > 0.7
     assert quick["swings_last"] == pytest.approx(0.0, abs=0.12)
+
+
+# Numbers that only a planted answer pins ---------------------------------------------------------------------
+
+
+def _noise(points: int, seed: int) -> Array:
+    return np.random.default_rng(seed).standard_normal(points)
+
+
+def test_outliers_at_two_places_are_few_and_not_once() -> None:
+    value = 2.0 + 0.05 * _noise(250, 0)
+    value[[80, 160]] += 3.0
+    found = curve_facts(run_with(curve("train_loss", value)))
+    assert (found["outliers_once"], found["outliers_few"]) == (0, 1)
+
+
+@pytest.mark.parametrize(("size", "fall"), [(0.01, 1.0), (0.1, 1.0), (0.1, 10.0)])
+def test_noise_is_told_beside_the_fall_and_not_beside_the_level(size: float, fall: float) -> None:
+    value = 20.0 + falling(150, fall, 0.0) + size * _noise(150, 1)
+    found = curve_facts(run_with(curve("train_loss", value)))
+    assert found["noise_of_drop"] == pytest.approx(math.log10(size / fall / 0.1), abs=0.15)
+
+
+@pytest.mark.parametrize("size", [0.003, 0.3])
+def test_the_jitter_is_that_of_validation(size: float) -> None:
+    val = 2.0 + size * _noise(150, 2)
+    found = curve_facts(run_with(curve("train_loss", 2.0 + 0.03 * _noise(150, 3)), curve("val_loss", val)))
+    assert found["val_jitter"] == pytest.approx(math.log10(size / 2.0 / 0.03), abs=0.15)
+
+
+@pytest.mark.parametrize("off", [0.0, 0.004, 0.008])
+def test_nearness_to_chance_is_a_share_of_its_level(off: float) -> None:
+    value = np.full(100, math.log(10) * (1 + off)) + 1e-5 * _noise(100, 4)
+    found = curve_facts(run_with(curve("train_loss", value), config={"num_classes": 10}))
+    assert found["end_near_chance"] == pytest.approx(1 - 10 * off, abs=0.001)
+
+
+def test_a_rate_that_climbs_by_stairs_of_two_points_has_not_held_its_level() -> None:
+    assert leap_of(np.repeat(np.geomspace(1e-5, 1e-1, 5), 2)) == (0.0, 0)
+    assert leap_of(np.repeat(np.geomspace(1e-5, 1e-1, 5), 3))[0] == pytest.approx(1.0)

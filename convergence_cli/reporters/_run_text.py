@@ -256,7 +256,8 @@ def _remedy(remedy: Remedy, page: Page) -> Iterator[str]:
         if remedy.risk:
             yield from page.wrap(f"risk: {sentence(remedy.risk)}", "      ")
         for line in (remedy.snippet or "").splitlines():
-            yield cut(f"      | {printable(line)}", page.look.width, page.glyphs.more)
+            # Not cut: it is there to be copied.
+            yield f"      | {printable(line)}"
         for reference in remedy.references:
             yield from page.wrap(f"see {printable(reference)}", "      ")
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MOST = 6
 # A run whose facts leave less than the first of these to health, or that shows a symptom and less than the second,
 # gets remedies (benchmarks/causes.py: of healthy runs 1 to 2 %).
-SICK, SICK_WITH_SYMPTOM = 0.15, 0.5
+SICK, SICK_WITH_SYMPTOM = 0.12, 0.5
 # A remedy that is expected to cure less often than this is not worth a try.
 WORTH_A_TRY = 0.05
 

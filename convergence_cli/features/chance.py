@@ -50,7 +50,7 @@ def chance_of(shape: Shape, val: Shape | None, accuracy: Shape | None, config: M
 
     Validation that sits there counts as well while training has moved little: it is what shuffled labels do.
     """
-    stated = _stated_classes(config)
+    stated = stated_classes(config)
     counts = COMMON_CLASSES if stated is None else (stated,)
     last, solved = None, False
     if accuracy is not None:
@@ -67,7 +67,8 @@ def chance_of(shape: Shape, val: Shape | None, accuracy: Shape | None, config: M
     return Chance(None, None, stated is not None, False, False, solved, last)
 
 
-def _stated_classes(config: Mapping[str, Any]) -> int | None:
+def stated_classes(config: Mapping[str, Any]) -> int | None:
+    """How many classes (or tokens) the run says that it has; None where it does not say."""
     for key in ("num_classes", "vocab_size"):
         value = config.get(key)
         if isinstance(value, (int, float)) and not isinstance(value, bool) and 2 <= value < 1e9:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convergence_cli.features.chance import Chance, chance_of
+from convergence_cli.features.chance import Chance, chance_of, stated_classes
 from convergence_cli.features.extrapolate import PowerLaw, power_law_of
 from convergence_cli.features.gap import Gap, gap_of
 from convergence_cli.features.grad_norm import GradNorm, grad_norm_of
@@ -163,6 +163,11 @@ class Evidence:
             return None
         val = None if self.val_loss is None else self.val_loss.shape
         return chance_of(self.loss.shape, val, self.accuracy, {**_dumped_classes(self.run), **self.run.config})
+
+    @cached_property
+    def classes(self) -> int | None:
+        """How many classes the config or the dumped labels tell; None where neither does."""
+        return stated_classes({**_dumped_classes(self.run), **self.run.config})
 
     @cached_property
     def vector(self) -> Vector | None:

@@ -11,7 +11,6 @@ from convergence_cli.diagnosis.facts.scales import excess, log_ratio, shortfall
 from convergence_cli.features.robust import running_median
 
 if TYPE_CHECKING:
-    from convergence_cli.features.chance import Chance
     from convergence_cli.features.evidence import Evidence, Loss
     from convergence_cli.features.shape import Shape
     from convergence_cli.model import FloatArray
@@ -29,7 +28,7 @@ def curve_facts(evidence: Evidence) -> dict[str, float]:
     loss, val = evidence.train_loss, evidence.val_loss
     main = evidence.loss
     if main is not None:
-        found |= _of_loss(main, evidence.chance)
+        found |= _of_loss(main, evidence.classes)
     if loss is not None and val is not None:
         found |= _of_both(loss, val)
     found |= _of_breaking(evidence)
@@ -40,9 +39,9 @@ def curve_facts(evidence: Evidence) -> dict[str, float]:
     return found
 
 
-def _of_loss(loss: Loss, chance: Chance | None) -> dict[str, float]:
+def _of_loss(loss: Loss, classes: int | None) -> dict[str, float]:
     shape = loss.shape
-    level = chance.level if chance is not None and chance.known and chance.level else None
+    level = None if classes is None else math.log(classes)
     y = shape.view.mean
     n = len(y)
     found = {
@@ -67,7 +66,7 @@ def _of_loss(loss: Loss, chance: Chance | None) -> dict[str, float]:
             "end_near_chance": max(0.0, 1 - abs(shape.end - level) / (0.1 * level)),
             "end_above_chance": excess(shape.end, 1.05 * level, 3.0),
             "chance_known": 1.0,
-            "softmax_floor": _near_floor(shape.end, chance.classes or 0) if chance is not None else 0.0,
+            "softmax_floor": _near_floor(shape.end, classes or 0),
         }
     return found
 
@@ -233,7 +232,7 @@ def _of_breaking(evidence: Evidence) -> dict[str, float]:
 
 
 def _of_accuracy(evidence: Evidence) -> dict[str, float]:
-    accuracy, chance = evidence.accuracy, evidence.chance
+    accuracy, classes = evidence.accuracy, evidence.classes
     if accuracy is None:
         return {}
     full = 100.0 if float(accuracy.view.high.max()) > 1.5 else 1.0
@@ -244,10 +243,11 @@ def _of_accuracy(evidence: Evidence) -> dict[str, float]:
         "accuracy_end": end,
         "accuracy_gain": max(min((accuracy.end - accuracy.first) / full, 1.0), -1.0),
     }
-    if chance is not None and chance.known and chance.level and evidence.loss is not None:
+    if classes is not None and evidence.loss is not None:
+        level = math.log(classes)
         # Right answers at a high price: the loss does not know how sure the model is.
-        found["right_but_dear"] = max(end - 0.5, 0.0) * excess(evidence.loss.shape.end, 0.3 * chance.level, 2.0)
-        found["accuracy_below_chance"] = max(0.0, 1 - end * math.exp(chance.level))
+        found["right_but_dear"] = max(end - 0.5, 0.0) * excess(evidence.loss.shape.end, 0.3 * level, 2.0)
+        found["accuracy_below_chance"] = max(0.0, 1 - end * classes)
     train, val = evidence.run.curve("train_accuracy"), evidence.run.curve("val_accuracy")
     if train is not None and val is not None and len(train.value) and len(val.value):
         gap = (float(train.value[-1]) - float(val.value[-1])) / full

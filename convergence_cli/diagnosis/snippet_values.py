@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ if TYPE_CHECKING:
 
 # More features than these are better computed where the data is than written out.
 MOST_FEATURES = 8
+# A setting beyond this is no setting.
+LARGEST = 1e15
 # Settings that count something: 4000.0 is step 4000.
 _COUNTS = frozenset((
     "batch_size", "epochs", "max_steps", "warmup_steps", "early_stopping", "resume_from_step", "skip_batches",
@@ -93,7 +94,8 @@ def literal(value: Any, *, counts: bool = False) -> str | None:
     if isinstance(value, bool) or value is None:
         return repr(value)
     if isinstance(value, (int, float)):
-        if not math.isfinite(value):
+        # YAML and JSON can hold infinities, and integers that no float can.
+        if not -LARGEST <= value <= LARGEST:
             return None
         return str(round(value)) if counts else repr(value)
     if isinstance(value, str):
@@ -132,7 +134,7 @@ def _by_class(values: Any, rest: float) -> str | None:
     by_number: dict[int, float] = {}
     for label, value in values.items():
         number = _number(label)
-        if number is None or not isinstance(value, (int, float)) or not math.isfinite(value):
+        if number is None or not isinstance(value, (int, float)) or not -LARGEST <= value <= LARGEST:
             return None
         by_number[number] = value
     if max(by_number) >= 1000:

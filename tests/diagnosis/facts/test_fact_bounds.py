@@ -105,7 +105,7 @@ def test_what_lies_beside_chance_level_is_in_the_unit_of_the_loss() -> None:
     usual = curve_facts(evidence_of(log))
     scaled = curve_facts(evidence_of(log.map(lambda _, step, y: (step, 7.3 * y))))
     assert usual["end_near_chance"] > 0.9
-    assert "end_near_chance" not in scaled
+    assert not scaled.get("end_near_chance")
     assert scaled["first_large"] == pytest.approx(math.log10(7.3 * log.series["loss"][1][0] / 10))
 
 

@@ -110,7 +110,8 @@ def outcome_of(folder: Path, view: str, baselines: bool) -> Outcome:
 
     def repairs(change: Mapping[str, Any]) -> bool:
         after, end = tried(specimen, change, unit, view)
-        return twin.is_matched_by(end) and not symptoms_of(after) & before
+        fails = report.verdict.fails and after.verdict.fails
+        return twin.is_matched_by(end) and not fails and not symptoms_of(after) & before
 
     found = Outcome(folder.name, kind)
     _, end = retrained(specimen, {}, unit, None)

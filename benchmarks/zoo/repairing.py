@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from zoo.catalogue import Specimen
     from zoo.plan import Plan
 
+FITTING_LOSSES = ("cross_entropy", "mse")
+# Faults of the schedule and of the loss: what changes these by the way must not mend them.
+OF_SCHEDULE, OF_LOSS = ("early-decay", "rising-rate"), ("wrong-loss", "redundant-softmax")
 # A bug in the code or in the data goes away only by the change that names it.
 MENDS: dict[str, Callable[[Mapping[str, Any]], bool]] = {
     "early-decay": lambda change: "lr_schedule" in change,
@@ -27,13 +30,14 @@ MENDS: dict[str, Callable[[Mapping[str, Any]], bool]] = {
     "stale-gradients": lambda change: change.get("gradient_staleness") == 0,
     "frozen-parameters": lambda change: change.get("trainable") == "all",
     "numerical-overflow": lambda change: change.get("precision") in ("bf16", "float32"),
-    "flipped-gradient": lambda change: "loss" in change,
-    "wrong-loss": lambda change: "loss" in change,
-    "redundant-softmax": lambda change: change.get("output") == "logits" or "loss" in change,
+    "flipped-gradient": lambda change: change.get("loss") in FITTING_LOSSES,
+    "wrong-loss": lambda change: change.get("loss") in FITTING_LOSSES,
+    "redundant-softmax": lambda change: change.get("output") == "logits",
     "label-noise": lambda change: change.get("labels") == "repair",
     "data-leakage": lambda change: "split" in change,
     "disconnected-input": lambda change: change.get("inputs") == "repair",
 }
+CONSTANT = 1e-3
 _SCHEDULES = {"linear": "warmup-linear"}
 # Changes of the plan under the name that the remedy uses.
 _PLANNED = {
@@ -76,7 +80,7 @@ def apply(specimen: Specimen, change: Mapping[str, Any], unit: float = 1.0) -> R
     _plan(plan, change)
     training = building.build(plan)
     clean = clean_data(plan)
-    _length(training, change, before)
+    _length(training, change, before, kind not in OF_SCHEDULE or "lr_schedule" in change)
     _schedule(training, change)
     _initialise(training.model, change)
     undo = _targets(specimen, training, clean, change)
@@ -85,7 +89,8 @@ def apply(specimen: Specimen, change: Mapping[str, Any], unit: float = 1.0) -> R
     x_val = training.data.x_val if spoiled else clean.x_val
     if change.get("input_normalization") == "standard" and training.data.task not in ("tokens", "reconstruction"):
         x_val = _standard_inputs(training, x_val)
-    _classes(training, change)
+    if kind not in OF_LOSS or MENDS[kind](change):
+        _classes(training, change)
     _steps(training, change, unit)
     return Repaired(training, x_val, undo, "early_stopping" in change)
 
@@ -111,14 +116,14 @@ def _plan(plan: Plan, change: Mapping[str, Any]) -> None:
         plan.norm = ""
 
 
-def _length(training: Training, change: Mapping[str, Any], batch_before: int) -> None:
+def _length(training: Training, change: Mapping[str, Any], batch_before: int, own_schedule: bool) -> None:
     plan = training.plan
     if "epochs" in change:
         plan.steps = int(change["epochs"] * training.steps_per_epoch)
     elif "batch_size" in change and "max_steps" not in change and plan.logged == "epochs":
         # Who counts in epochs sees as many samples as before.
         plan.steps = int(plan.steps * min(batch_before, len(training.data.x)) / training.batch_size)
-    if "epochs" in change or "batch_size" in change or "max_steps" in change:
+    if own_schedule and ("epochs" in change or "batch_size" in change or "max_steps" in change):
         training.schedule = schedule_of(plan.schedule, plan.steps)
 
 
@@ -133,8 +138,14 @@ def _schedule(training: Training, change: Mapping[str, Any]) -> None:
 def _initialise(model: nn.Module, change: Mapping[str, Any]) -> None:
     how = change.get("weight_init")
     for module in model.modules():
+        bias = getattr(module, "bias", None)
+        kept = bias.detach().clone() if isinstance(bias, Tensor) else None
         if how is not None and hasattr(module, "reset_parameters"):
             module.reset_parameters()
+            if kept is not None and isinstance(module, (nn.Linear, nn.Conv2d)):
+                # Weights are drawn anew, not biases.
+                with torch.no_grad():
+                    module.bias.copy_(kept)
         if isinstance(module, (nn.Linear, nn.Conv2d)):
             if how == "he":
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
@@ -147,7 +158,9 @@ def _initialise(model: nn.Module, change: Mapping[str, Any]) -> None:
 def _standard_inputs(training: Training, x_val: Tensor) -> Tensor:
     data = training.data
     axes = tuple(range(data.x.dim() - 1))
-    mean, std = data.x.mean(axes), data.x.std(axes) + 1e-9
+    mean, std = data.x.mean(axes), data.x.std(axes)
+    # A feature that never changes has no spread to divide by.
+    std = torch.where(std > CONSTANT * std.max(), std, std.max())
     data.x, data.x_val = (data.x - mean) / std, (data.x_val - mean) / std
     return (x_val - mean) / std
 

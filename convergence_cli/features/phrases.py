@@ -34,7 +34,7 @@ def phrases_of(
 def _percent(value: float) -> str:
     if abs(value) >= 10:
         return f"{value:.3g} times"
-    return f"{100 * value:.0f} %" if abs(value) >= 1 else f"{100 * value:.2g} %"
+    return f"{100 * value:.0f} %" if abs(value) >= 0.1 else f"{100 * value:.2g} %"
 
 
 def _lost(shape: Shape, only: str) -> str:

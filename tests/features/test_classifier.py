@@ -67,6 +67,12 @@ def test_the_deciding_features_are_those_that_part_the_two_likeliest_labels_most
     assert sorted(gain)[-len(told) :] == pytest.approx(sorted(gain[told]))
 
 
+def test_what_speaks_against_a_label_does_not_decide_for_it() -> None:
+    shares = ((2.0, -1.0, 0.0), (0.5, 1.0, 0.0), (0.0,) * 3, (0.0,) * 3)
+    found = Classified((0.6, 0.3, 0.1, 0.0), shares, ("speaks", "against", "neither"), (True, False, False), (0.5,) * 4)
+    assert found.deciding() == [("speaks", True)]
+
+
 def test_without_evaluations_there_is_no_overfitting() -> None:
     vector = vector_of("rising_validation")
     assert LABELS[classify(vector).best] == "overfitting"
@@ -117,6 +123,17 @@ def test_one_last_point_far_above_is_too_little_to_say() -> None:
     assert judged(*falling)[0] == "converging"
     assert judged(*falling, 3000.0)[0] == "undetermined"
     assert judged(*falling, 3000.0, 9000.0)[0] == "diverging"
+
+
+def test_a_verdict_that_is_undetermined_gives_its_probabilities_in_words_alone() -> None:
+    values = (*(2.3 * np.exp(-np.arange(200) / 60)), 3000.0)
+    curve = Curve("loss", np.arange(1.0, len(values) + 1), np.array(values), "train_loss")
+    verdict = Evidence(Run("r", "r", "csv", (curve,))).verdict
+    assert (verdict.label, verdict.state, verdict.confidence) == ("undetermined", "ambiguous", 0.0)
+    assert verdict.probabilities is None
+    found = judged(*values)[1].probability
+    first, second = sorted(range(len(LABELS)), key=lambda label: -found[label])[:2]
+    assert verdict.reason.endswith(f"({LABELS[first]} {found[first]:.0%}, {LABELS[second]} {found[second]:.0%}).")
 
 
 def test_progress_that_noise_hides_needs_more_proof() -> None:

@@ -50,8 +50,8 @@ def test_numbers_are_such_as_people_say(name: str, low: bool) -> None:
         return
     for phrase in told(evidence, *fitted().names, low=low):
         assert not re.search(r"\bnan\b|\binf\b|-0\b(?!\.)", phrase), phrase
-        # A power is right for what grew by powers alone.
-        assert name == "explosion_at_end" or not re.search(r"e\+\d\d+ %", phrase), phrase
+        # A power is right for multiples alone, of what grew by powers.
+        assert not re.search(r"e[+-]\d+ %", phrase), phrase
 
 
 @pytest.mark.parametrize(
@@ -69,6 +69,25 @@ def test_a_small_number_that_decides_is_called_small() -> None:
     assert told(evidence, "fall_from_first", low=True) == ["from its first point it fell by only 1.9 %"]
     assert told(evidence, "fall_from_first") == ["from its first point it fell by 1.9 %"]
     assert told(evidence, "val_rise", low=True)[0].startswith("validation ends only ")
+
+
+@pytest.mark.parametrize(
+    ("end", "share"), [(0.0001, "100 %"), (0.004, "100 %"), (0.012, "99 %"), (1.8, "10 %"), (1.97, "1.5 %")]
+)
+def test_shares_are_told_in_percent_without_powers(end: float, share: str) -> None:
+    assert told(of(*[2.0] * 15, *[end] * 15), "fall_from_first") == [f"from its first point it fell by {share}"]
+
+
+@pytest.mark.parametrize(
+    ("end", "words"),
+    [
+        (1.0, "it ends at its best"),
+        (1.25, "25 % of its drop is lost again"),
+        (2.5, "all of its drop is lost again"),
+    ],
+)
+def test_what_is_lost_is_told_as_a_share_of_the_drop(end: float, words: str) -> None:
+    assert told(of(*[2.0] * 10, *np.linspace(2, 1, 20), *[1.0] * 10, *[end] * 10), "leaves") == [words]
 
 
 def test_the_same_words_come_once() -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # Rates that suit most models (Karpathy 2019; Goyal et al. 2017 at a batch of 32; the optimizers' own papers).
 USUAL_RATES = {"adam": 1e-3, "adamw": 1e-3, "nadam": 1e-3, "rmsprop": 1e-3, "lion": 1e-4, "sgd": 0.1, "adagrad": 1e-2}
+HIGH_FOR_ANY = 0.3
 USUAL_WITH_MOMENTUM = 0.02
 USUAL_BATCH = 32.0
 # Weight decay that is met in good trainings; decoupled from the gradient it is larger (Loshchilov and Hutter 2019).
@@ -41,8 +42,12 @@ def setting_facts(evidence: Evidence) -> dict[str, float]:
 
 def _of_rate(evidence: Evidence) -> dict[str, float]:
     known, usual = known_rate(evidence), usual_rate(evidence)
-    if known is None or usual is None:
+    if known is None:
         return {}
+    if usual is None:
+        # Of an optimizer that is not known only a rate that is beyond all of them tells anything.
+        high = excess(known[0], HIGH_FOR_ANY, 4.0)
+        return {"rate_high": high, "rate_high_for_batch": excess(known[0], 3 * HIGH_FOR_ANY, 4.0)} if high else {}
     batch = configured(evidence, "batch_size")
     # The linear scaling rule, softened: noise of small batches wants smaller steps (Goyal et al. 2017).
     fair = usual * min(batch / USUAL_BATCH, 1.0) ** 0.6 if batch is not None else usual

@@ -156,7 +156,16 @@ def test_the_kinds_of_schedule() -> None:
 @pytest.mark.parametrize("unit", [2.0**-10, 2.0**10])
 def test_the_shape_of_a_schedule_has_no_unit(unit: float) -> None:
     rate = np.concatenate([np.geomspace(1e-4, 0.1, 10), np.full(20, 0.1), np.full(20, 0.7), np.full(10, 1e-5)])
-    assert _facts(unit * rate) == pytest.approx(_facts(rate))
+    changed, plain = (
+        {name: value for name, value in _facts(one).items() if name.startswith("schedule_")}
+        for one in (unit * rate, rate)
+    )
+    assert changed == pytest.approx(plain)
+
+
+def test_of_an_unknown_optimizer_only_a_rate_beyond_all_of_them_tells_anything() -> None:
+    assert _facts(learning_rate=30.0)["rate_high"] == pytest.approx(2.0)
+    assert not any(name.startswith("rate_") for name in _facts(learning_rate=0.1))
 
 
 # Batch, length, regularisation ------------------------------------------------------------------------------

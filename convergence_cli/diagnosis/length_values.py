@@ -106,10 +106,9 @@ def train_longer(evidence: Evidence, facts: Mapping[str, float]) -> Value | None
     loss, law = evidence.loss, evidence.power_law
     if loss is None:
         return None
-    factor = 2
-    if law is not None:
-        drop = max(loss.shape.start - loss.shape.end, 1e-300)
-        gain = max(loss.shape.end - law.doubled, 0.0) / drop
+    drop = max(loss.shape.start - loss.shape.end, 1e-300)
+    gain = math.nan if law is None else max(loss.shape.end - law.doubled, 0.0) / drop
+    if law is not None and math.isfinite(gain):
         # Each doubling of a power law brings about as much of the rest as the one before.
         factor = int(min(max(2, 2 ** math.ceil(math.log2(max(gain / SETTLED, 1)) + 1)), LONGEST))
         why = (

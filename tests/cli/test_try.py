@@ -19,6 +19,8 @@ from tests.cli.process import clean_environment
 from tests.trials.trainings import PROGRAM, descent
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.cli.process import Program
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -218,6 +220,15 @@ def test_2_what_cannot_be_tried(program: Program, small: Path, arguments: list[s
     assert sorted(item.name for item in small.iterdir()) == before
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Interrupts work here, also where the tests were started in the background, which ignores them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_ends_the_command_and_exits_130(small: Path, number: signal.Signals) -> None:
     started = subprocess.Popen(

@@ -17,6 +17,8 @@ from convergence_cli.errors import UsageError
 from convergence_cli.trials.process import Bounds, run_bounded
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from convergence_cli.outcome import Execution
 
 LONG = 60.0
@@ -128,6 +130,15 @@ def test_it_is_stopped_when_its_log_has_gone_far_enough(tmp_path: Path) -> None:
     assert (done.ended, len(asked)) == ("steps", 1)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Interrupts work here, also where the tests were started in the background, which ignores them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_is_passed_on_and_raised_once_all_has_ended(tmp_path: Path, number: signal.Signals) -> None:
     code = f"""

@@ -256,8 +256,7 @@ def _remedy(remedy: Remedy, page: Page) -> Iterator[str]:
         if remedy.risk:
             yield from page.wrap(f"risk: {sentence(remedy.risk)}", "      ")
         for line in (remedy.snippet or "").splitlines():
-            # Not cut: it is there to be copied.
-            yield f"      | {printable(line)}"
+            yield cut(f"      | {printable(line)}", page.look.width, page.glyphs.more)
         for reference in remedy.references:
             yield from page.wrap(f"see {printable(reference)}", "      ")
 

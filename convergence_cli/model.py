@@ -197,7 +197,8 @@ class Cause:
 class Remedy:
     """A change that answers a cause. ``change`` maps a change key to its new, concrete value.
 
-    ``change`` is empty only where no value can be given; ``why`` then says why none can.
+    ``change`` is empty only where no value can be given; ``why`` then says why none can. ``confidence`` is the
+    probability that the remedy cures, over all causes that it answers; ``addresses`` is the one it answers most.
     """
 
     name: str

@@ -174,6 +174,7 @@ SERIES = st.lists(VALUES, min_size=1, max_size=45)
 @settings(max_examples=150, deadline=None)
 @example({"loss": [0.0], "val_loss": [-1e308, -1e308, 0.0, 0.0, 0.0]}, 0, None)
 @example({"loss": [0.0, 0.0, 1.0, 5e-324]}, 0, None)
+@example({"lr": [0.0], "loss": [0.0, 0.0, 0.0, 1.0], "accuracy": [0.0], "val_loss": [0.0, 0.0, -1e308]}, 0, None)
 @given(st.dictionaries(st.sampled_from(NAMES), SERIES, min_size=1, max_size=5), st.integers(0, 3), st.data())
 def test_no_values_and_no_steps_break_the_diagnosis(
     drawn: dict[str, list[float]], kind: int, data: st.DataObject

@@ -6,6 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from convergence_cli.model import Run
 
 PYTORCH = "pytorch"
@@ -15,6 +17,7 @@ KERAS = "keras"
 XGBOOST = "xgboost"
 LIGHTGBM = "lightgbm"
 CATBOOST = "catboost"
+TREES = (XGBOOST, LIGHTGBM, CATBOOST)
 FRAMEWORKS = (PYTORCH, LIGHTNING, HUGGINGFACE, KERAS, XGBOOST, LIGHTGBM, CATBOOST)
 
 # Formats that one framework alone writes. The others (csv, text, tensorboard, wandb, ...) tell nothing of it.
@@ -55,17 +58,39 @@ _OF_SETTING = {
     "min_data_in_leaf": LIGHTGBM,
     "colsample_bytree": XGBOOST,
     "tree_method": XGBOOST,
+    "booster": XGBOOST,
     "l2_leaf_reg": CATBOOST,
 }
 # Values of "booster" and "boosting", which name a kind of model that only these two have.
 _OF_MODEL = {"gbtree": XGBOOST, "gblinear": XGBOOST, "gbdt": LIGHTGBM, "goss": LIGHTGBM, "rf": LIGHTGBM}
-_METRIC = r"(m?logloss|binary_logloss|multi_logloss|rmse|mae|mape|l1|l2|m?error|auc|huber|quantile|poisson)\b"
-_OF_SERIES = (
-    (re.compile(rf"^(training|valid_\d+)'s {_METRIC}"), LIGHTGBM),
-    (re.compile(rf"^(training|valid_\d+)[-/]{_METRIC}"), LIGHTGBM),
-    (re.compile(r"^\w+[-/](binary_logloss|multi_logloss|l1|l2)\b"), LIGHTGBM),
-    (re.compile(rf"^(train|eval|val|valid|test|dtrain|dtest|validation_\d+)-{_METRIC}"), XGBOOST),
+# The ends of a metric's name: a cut ("ndcg@5-"), and what a cross-validation adds.
+_END = r"(@[\d.]+-?)?(-(mean|std))?$"
+_XGBOOST_METRIC = (
+    r"(m?logloss|rmsle|rmse|mae|mape|mphe|m?error|aucpr|auc|pre|ndcg|map|quantile|expectile|[a-z]+-nloglik|"
+    r"gamma-deviance)"
 )
+_LIGHTGBM_METRIC = (
+    r"(binary_logloss|multi_logloss|binary_error|multi_error|l1|l2|rmse|mape|huber|fair|poisson|quantile|auc|auc_mu|"
+    r"average_precision|ndcg|map|gamma|tweedie|cross_entropy|kullback_leibler)"
+)
+_DATA = r"(d?train|training|eval|d?val|d?valid|validation|d?test)"
+# Names that only these libraries give: their own words for the data, or for the metric.
+_OF_OWN_NAME = (
+    (re.compile(r"^\w+'s \S"), LIGHTGBM),
+    # As the text reader writes "valid_1's auc" and "cv_agg's valid l2".
+    (re.compile(rf"^(valid_\d+[-_/]|cv_agg_(train|valid)_){_LIGHTGBM_METRIC}{_END}"), LIGHTGBM),
+    (re.compile(rf"^\w+[-_/](binary|multi)_(logloss|error){_END}"), LIGHTGBM),
+    (re.compile(rf"^validation_\d+-{_XGBOOST_METRIC}{_END}"), XGBOOST),
+)
+# Names that others give as well, but hardly without a loss or an accuracy, of which these libraries know none.
+_OF_LIKELY_NAME = (
+    (re.compile(rf"^{_DATA}-l[12]{_END}"), LIGHTGBM),
+    (re.compile(rf"^training-{_LIGHTGBM_METRIC}{_END}"), LIGHTGBM),
+    (re.compile(rf"^{_DATA}-{_XGBOOST_METRIC}{_END}"), XGBOOST),
+)
+# In a console log alone: elsewhere the names keep their apostrophe or have a hyphen.
+_OF_CONSOLE_NAME = ((re.compile(rf"^{_DATA}_l[12]$"), LIGHTGBM),)
+_OF_A_NETWORK = re.compile(r"(?<![a-z])(loss|acc|accuracy|grad_norm|perplexity|epoch)(?![a-z])", re.IGNORECASE)
 
 
 def framework_of(run: Run) -> str:
@@ -99,4 +124,11 @@ def _by_config(run: Run) -> str | None:
 
 def _by_series(run: Run) -> str | None:
     names = [curve.name for curve in run.curves]
-    return next((found for pattern, found in _OF_SERIES if any(pattern.match(name) for name in names)), None)
+    found = _first(_OF_OWN_NAME, names)
+    if found is not None or any(_OF_A_NETWORK.search(name) for name in names):
+        return found
+    return _first(_OF_LIKELY_NAME, names) or (_first(_OF_CONSOLE_NAME, names) if run.format == "text" else None)
+
+
+def _first(patterns: Sequence[tuple[re.Pattern[str], str]], names: Sequence[str]) -> str | None:
+    return next((found for pattern, found in patterns if any(pattern.match(name) for name in names)), None)

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convergence_cli.axis import axis_of
-from convergence_cli.diagnosis.values import configured, early_stopping_patience, grows_trees, resume_step, rounded
+from convergence_cli.diagnosis.values import (
+    LARGEST,
+    configured,
+    early_stopping_patience,
+    grows_trees,
+    resume_step,
+    rounded,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -123,7 +130,7 @@ def train_longer(evidence: Evidence, facts: Mapping[str, float]) -> Value | None
     if steps < FEWEST_STEPS and factor * steps < ENOUGH_STEPS:
         factor = min(math.ceil(ENOUGH_STEPS / steps), LONGEST_OF_FEW)
         why = f"{steps:g} steps are few for any network: {factor} times as many."
-    return {key: int(max(factor * now, 1))}, why
+    return {key: int(max(min(factor * now, LARGEST), 1))}, why
 
 
 def _length(evidence: Evidence) -> tuple[str, float]:
@@ -147,7 +154,7 @@ def smaller_batch(evidence: Evidence, facts: Mapping[str, float]) -> Value | Non
     if batch is None or loss is None or batch <= COMMON_BATCH:
         return None
     steps = configured(evidence, "max_steps") or float(loss.curve.step[-1])
-    more = max(int(steps * batch / COMMON_BATCH), FEWEST_STEPS)
+    more = max(int(min(steps * batch / COMMON_BATCH, LARGEST)), FEWEST_STEPS)
     change: dict[str, Any] = {"batch_size": COMMON_BATCH}
     if configured(evidence, "epochs") is None:
         change["max_steps"] = more

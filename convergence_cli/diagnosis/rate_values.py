@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convergence_cli.axis import axis_of
 from convergence_cli.diagnosis.facts import settings
 from convergence_cli.diagnosis.facts.settings import USUAL_BATCH
-from convergence_cli.diagnosis.values import configured, known_rate, rounded
+from convergence_cli.diagnosis.values import LARGEST, configured, known_rate, rounded
 from convergence_cli.features.tensors.series import matrices_of, series_of
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ MARGIN, FAR = 3.0, 10.0
 SMALL, FOR_SMALL = 1e6, 3.0
 # Beyond this factor from what is usual a rate is an error of writing, and what is usual is the better guess.
 ASTRAY = 3.0
+MOST_COMMON = max(settings.USUAL_RATES.values())
 FOR_ONE_LAYER, MANY_LAYERS = 3.0, 8
 # A loss that fell by this share, over this share of the run, bore its rate.
 BORNE_FOR = 0.2
@@ -32,6 +34,7 @@ BORNE_FOR = 0.2
 DEAD = 0.1
 # What goes wrong after this share of the run is beyond any warm-up.
 EARLY = 0.2
+LEAST_WARMUP = 10
 
 
 def usual_rate(evidence: Evidence) -> float | None:
@@ -78,6 +81,9 @@ def lower_rate(evidence: Evidence, facts: Mapping[str, float]) -> Value | None:
         return {}, "No value can be given: no learning rate is logged or configured. Divide yours by 3, then by 10."
     rate, source = known
     usual = usual_rate(evidence)
+    if usual is None and rate > ASTRAY * settings.HIGH_FOR_ANY and not _bore(evidence):
+        why = f"{rate:.3g} ({source}) is beyond what any optimizer takes; {MOST_COMMON:g} is the most that is common."
+        return {"learning_rate": MOST_COMMON}, why
     if usual is not None and rate > ASTRAY * usual and not _bore(evidence):
         why = f"{rate:.3g} ({source}) is {rate / usual:.3g} times what is usual for {_setting(evidence)}, {usual:.2g}."
         return {"learning_rate": rounded(usual)}, why
@@ -173,15 +179,19 @@ def warmup(evidence: Evidence, facts: Mapping[str, float]) -> Value | None:
     """A twentieth of the run's steps, at least beyond the first instability."""
     if facts.get("schedule_warmed"):
         return None
-    loss = evidence.loss
-    if loss is None:
-        return {"warmup_steps": 500}, "500 steps are the common default."
-    total = configured(evidence, "max_steps") or float(loss.curve.step[-1])
-    since = evidence.verdict.since_step or 0.0
-    if since > EARLY * total:
+    loss, since = evidence.loss, evidence.verdict.since_step or 0.0
+    in_steps = axis_of(evidence.run) == "step"
+    logged = float(loss.curve.step[-1]) if loss is not None else since
+    if since > EARLY * max(logged, 1.0):
         return None
-    steps = max(math.ceil(total / 20), math.ceil(2 * since), 10)
-    why = f"A twentieth of {total:g} steps, and at least twice the step at which it went wrong ({since:g})."
+    total = configured(evidence, "max_steps") or (logged if in_steps and loss is not None else None)
+    if total is None:
+        unit = "no loss is logged up to its end" if in_steps else f"the log counts {axis_of(evidence.run)}s, not steps"
+        return {}, f"No value can be given: {unit}. Warm up over a twentieth of your steps."
+    since = since if in_steps else 0.0
+    steps = math.ceil(max(min(total / 20, LARGEST), min(2 * since, LARGEST), LEAST_WARMUP))
+    later = f", at least twice the step at which it went wrong ({since:g})" if since else ""
+    why = f"A twentieth of {total:g} steps{later}; {LEAST_WARMUP} at the least."
     return {"warmup_steps": steps}, why
 
 
@@ -189,7 +199,7 @@ def decay(evidence: Evidence, facts: Mapping[str, float]) -> Value | None:
     """A cosine to zero, unless the rate decays already."""
     if facts.get("schedule_decayed"):
         return None
-    why = "The loss has levelled off: a cosine decay to zero lets it settle below the noise of its steps."
+    why = "The noise of steps at one rate holds the loss up: a cosine decay to zero lets it settle below."
     return {"lr_schedule": "cosine"}, why
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convergence_cli.diagnosis.frameworks import TREES, framework_of
 from convergence_cli.printable import counted
 
 if TYPE_CHECKING:
@@ -16,11 +16,6 @@ if TYPE_CHECKING:
 MIN_NORMS = 5
 # The largest rates that are usual for an optimizer: a raised rate stops there.
 CEILINGS = {"adam": 3e-3, "adamw": 3e-3, "nadam": 3e-3, "rmsprop": 3e-3, "lion": 3e-4, "sgd": 0.3, "adagrad": 0.1}
-# XGBoost and LightGBM name a series by the set and the metric.
-_BOOSTED = re.compile(
-    r"^(train|training|learn|eval|valid_?\d*|test|validation_\d+)(-|'s )"
-    r"(m?logloss|binary_logloss|multi_logloss|rmse|mae|mape|l1|l2|m?error|auc|huber|quantile|poisson|cross_entropy)"
-)
 # A setting beyond this is no setting; YAML and JSON can hold infinities and integers that no float can.
 LARGEST = 1e15
 
@@ -62,9 +57,7 @@ def contexts_of(evidence: Evidence) -> frozenset[str]:
 
 def grows_trees(evidence: Evidence) -> bool:
     """Whether the run boosts trees: rounds in place of epochs, no weights to decay."""
-    run = evidence.run
-    name = run.curve("train_loss") or run.curve("val_loss")
-    return run.format == "catboost" or (name is not None and bool(_BOOSTED.search(name.name)))
+    return framework_of(evidence.run) in TREES
 
 
 def clip_norm(evidence: Evidence) -> tuple[float, str] | None:
@@ -116,7 +109,7 @@ def early_stopping_patience(evidence: Evidence) -> tuple[int, str]:
     y = val.shape.view.mean
     best = int(np.argmin(np.abs(val.shape.view.step - gap.best_step)))
     slope = (float(y[0]) - gap.best) / max(best, 1)
-    wait = 3 + (min(math.ceil(2 * gap.noise / slope), 17) if slope > 0 else 2)
+    wait = 3 + (math.ceil(min(2 * gap.noise / slope, 17.0)) if slope > 0 else 2)
     if wait <= 4:
         return wait, f"{val.name} falls faster than its noise ({gap.noise:.2g}) hides: {wait} evaluations are enough."
     return (

@@ -69,7 +69,10 @@ def spikes_of(curve: Curve, view: View, start: float) -> tuple[Spike, ...]:
             continue
         previous = int(index)
         step = _peak_step(curve, view, int(index))
-        found.append(_spike(view, step, int(index), start, float(residual[index] / spread), spread))
+        spike = _spike(view, step, int(index), start, float(residual[index] / spread), spread)
+        # On a steep fall a point may lie above the trend and yet below all that came before it.
+        if spike.height > spike.before:
+            found.append(spike)
     return tuple(found)
 
 

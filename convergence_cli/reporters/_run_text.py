@@ -198,15 +198,19 @@ def _findings(run: RunReport, page: Page) -> Iterator[str]:
     """Worst first; of those that one cause explains the worst in full, the others as its consequences."""
     shows_causes = page.look.detail >= 0 and run.causes
     cause = run.causes[0] if shows_causes and run.causes[0].probability >= FOLDED_FROM else None
-    told = False
+    told, worst = False, ""
     folded: Counter[str] = Counter()
     for finding in worst_first(run.findings):
         explained = cause is not None and finding.rule in cause.supported_by
         if explained and told and not page.full:
-            folded[f"{printable(finding.rule)} {printable(finding.name)}"] += 1
+            where = (
+                f" of {printable(finding.where.series, 40)}" if finding.rule == worst and finding.where.series else ""
+            )
+            folded[f"{printable(finding.rule)} {printable(finding.name)}{where}"] += 1
         else:
             yield from finding_lines(finding, run, page)
-        told = told or explained
+        if explained and not told:
+            told, worst = True, finding.rule
     if cause is not None and folded:
         page.cut = True
         heads = [head if count == 1 else f"{head} ({count} times)" for head, count in folded.items()]
@@ -249,7 +253,8 @@ def _remedy(remedy: Remedy, page: Page) -> Iterator[str]:
     change = changes(remedy, page.glyphs.arrow)
     for item in change or [printable(remedy.name)]:
         yield from (page.paint(line, "bold") for line in page.wrap(item, "  "))
-    answered = f"for {printable(remedy.addresses)}, {percent(remedy.confidence)}"
+    # Over all causes that it answers: it may be more than the probability of the first.
+    answered = f"for {printable(remedy.addresses)}; cures with {percent(remedy.confidence)}"
     text = f"{sentence(remedy.why)} ({answered})"
     yield from page.wrap(text, "      ", 3)
     if page.full:

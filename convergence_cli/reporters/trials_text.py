@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -163,7 +164,8 @@ def _end(value: float | None) -> str:
 
 def _execution(trial: Trial, execution: Execution, page: Page) -> Iterator[str]:
     place = page.look.base
-    command = " ".join(printable(part, 60) for part in execution.command)
+    # As a shell would need it: it is there to be repeated.
+    command = " ".join(printable(shlex.quote(part), 60) for part in execution.command)
     yield from page.wrap(f"$ {command}", _INDENT, 3)
     ending = _ENDINGS.get(execution.ended, f"exit code {execution.exit_code}")
     parts = [duration(execution.seconds), ending]

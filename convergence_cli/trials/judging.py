@@ -51,6 +51,8 @@ def judge(
     ran = execution is None or execution.ended in ("finished", "time", "steps")
     if reading.run is None:
         way_out = " Have the command print its loss, or name its log with --log." if ran and execution else ""
+        if execution is not None and execution.ended == "time":
+            way_out = " Give it longer with --budget, or have it print its loss sooner."
         why = f"{in_words(execution)}Nothing was logged that can be judged: {reading.reason}.{way_out}"
         return Trial(remedy, "unreadable", why, Checks(ran, False), seed, execution, notes=reading.notes)
     own = reading.run

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convergence_cli.as_of import as_of
 from convergence_cli.errors import CtroubleshootError
 from convergence_cli.pipeline import read_paths
 from convergence_cli.printable import printable
@@ -78,6 +79,14 @@ def read_trial(places: Places, settings: Settings, like: Run | None = None, *, d
     reasons.append("it printed nothing" if silent else found.reason)
     reason = "; ".join(reasons).replace(str(places.output), "its output").replace(str(places.run_dir), "{run_dir}")
     return Reading(None, reason=reason)
+
+
+def up_to(reading: Reading, most: float | None) -> Reading:
+    """``reading`` without what a fast command logged beyond step ``most``, before it could be stopped."""
+    last = None if reading.run is None else last_step(reading.run)
+    if reading.run is None or most is None or last is None or last <= most:
+        return reading
+    return replace(reading, run=replace(as_of(reading.run, most), goes_on=False))
 
 
 def _read(path: str, settings: Settings, like: Run | None, dumps: bool) -> Reading:

@@ -72,7 +72,7 @@ def reached(before: Run, after: Run, remedy: Remedy, present: Mapping[str, Any])
             return False, f"it logged {key} {_shown(said)}, as before, and not {_shown(new)}"
     if SHORTENING & remedy.change.keys():
         return seen, ""
-    if _alike(before, after):
+    if alike(before, after):
         return False, "its log is the same as before, value by value"
     return seen, ""
 
@@ -87,7 +87,7 @@ def _shown(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _alike(before: Run, after: Run) -> bool:
+def alike(before: Run, after: Run) -> bool:
     """Whether every loss that both log is the same in both, as far as the shorter goes."""
     finite = 0
     for role in ("train_loss", "val_loss"):

@@ -31,11 +31,12 @@ from convergence_cli.trials.change import (
 from convergence_cli.trials.judging import Before, judge
 from convergence_cli.trials.place import fingerprints, keeping_place, new_folder
 from convergence_cli.trials.process import Bounds, run_bounded
-from convergence_cli.trials.reading import Places, Reading, last_step, read_trial
+from convergence_cli.trials.reading import Places, Reading, last_step, read_trial, up_to
 from convergence_cli.trials.shortlist import shortlist
+from convergence_cli.trials.sides import alike
 
 if TYPE_CHECKING:
-    from convergence_cli.model import RunReport
+    from convergence_cli.model import Run, RunReport
 
 BUDGET_SECONDS = 600.0
 _CONTROL = Remedy("control", "", {}, "the command as it was", 1.0)
@@ -110,12 +111,25 @@ class _Bench:
     def tried(self, chosen: Sequence[Remedy], not_tried: Sequence[NotTried]) -> Trials:
         control = self._control(chosen) if self.plan.control else None
         attempts = []
+        trained: list[tuple[str, Run]] = []
         for number, remedy in enumerate(chosen, 1):
-            trials = []
+            trials: list[Trial] = []
+            runs: list[Run] = []
             for seed in self._seeds():
                 label = f"remedy {number} of {len(chosen)}, {remedy.name}"
-                trials.append(self._trial(remedy, seed, label))
+                trial, run = self._trial(remedy, seed, label)
+                trials.append(trial)
+                if run is not None and any(alike(other, run) for other in runs):
+                    self.notes.append(
+                        "the seeds gave the same log value by value: the command takes no {seed} or CT_SEED"
+                    )
+                if run is not None:
+                    runs.append(run)
             cured = 2 * sum(trial.cured for trial in trials) > len(trials)
+            twin = next((name for name, other in trained if runs and alike(other, runs[0])), None)
+            if twin is not None:
+                self.notes.append(f"{remedy.name} trained exactly as {twin} did: one of the changes had no effect")
+            trained += [(remedy.name, run) for run in runs[:1]]
             attempts.append(Attempt(remedy, tuple(trials), cured))
             if cured and not self.plan.everything:
                 break
@@ -144,10 +158,10 @@ class _Bench:
             values[MAX_STEPS] = self.plan.max_steps
         return values
 
-    def _trial(self, remedy: Remedy, seed: int | None, label: str) -> Trial:
+    def _trial(self, remedy: Remedy, seed: int | None, label: str) -> tuple[Trial, Run | None]:
         execution, reading = self._run(remedy, remedy.change, seed, label)
         possible = may_take(self.plan.command, tuple(remedy.change))
-        return judge(self.before, remedy, reading, execution=execution, may_take=possible, seed=seed)
+        return judge(self.before, remedy, reading, execution=execution, may_take=possible, seed=seed), reading.run
 
     def _control(self, chosen: Sequence[Remedy]) -> Execution:
         """Run the command as it was, and compare with that from now on, if it can be read."""
@@ -176,13 +190,15 @@ class _Bench:
             special[SEED] = values[SEED]
         if plan.max_steps is not None:
             special[MAX_STEPS] = values[MAX_STEPS]
-        environment = variables({**change, **special})
+        # What this remedy leaves alone stays as the run had it, not as the script has it by default.
+        known = {key: value for key, value in self.before.present.items() if key not in (SEED, MAX_STEPS)}
+        environment = variables({**known, **change, **special})
         _note_command(folder, command, environment)
         places = Places.of(log, run_dir, folder)
         untouched = fingerprints(self.path)
         bounds = Bounds(plan.seconds, enough=self._watch(places, label))
         execution = run_bounded(command, environment, folder, bounds)
-        reading = read_trial(places, plan.settings, self.before.run)
+        reading = up_to(read_trial(places, plan.settings, self.before.run), plan.max_steps)
         if fingerprints(self.path) != untouched:
             self.notes.append(
                 f"the command wrote into {printable(self.path)}: its log is no longer that of the run that failed. "

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convergence_cli.diagnosis.data_values import class_counts
 from convergence_cli.diagnosis.facts.scales import excess, log_ratio, shortfall
 from convergence_cli.diagnosis.values import configured
 from convergence_cli.features.tensors.series import Series, matrices_of, series_of
@@ -295,11 +296,7 @@ def _outputs(stats: TensorStats, evidence: Evidence) -> dict[str, float]:
 
 
 def _labels(stats: TensorStats, evidence: Evidence) -> dict[str, float]:
-    counts: dict[float, int] = {}
-    for one in stats.labels:
-        if not one.sequence:
-            for value, count in zip(one.values, one.counts, strict=True):
-                counts[value] = counts.get(value, 0) + count
+    counts = class_counts(evidence)
     total = sum(counts.values())
     found: dict[str, float] = {}
     if total >= 20 and len(counts) >= 1:

@@ -108,7 +108,7 @@ def widen(evidence: Evidence, facts: Mapping[str, float]) -> Value | None:
     weights = () if stats is None else matrices_of(series_of(stats, "weight"))
     widths = [one.shape[0] for one in weights[:-1] if one.shape is not None]
     if not widths:
-        return {}, "No value can be given: no weights are dumped to tell its width. Make its hidden layers 4 times as wide."
+        return {}, "No value can be given: no weights are dumped. Make the hidden layers 4 times as wide."
     narrow = min(widths)
     value = max(4 * narrow, COMMON_WIDTH)
     return {"hidden_width": value}, f"The narrowest hidden layer has {narrow} units: it bounds what passes."

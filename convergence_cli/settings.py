@@ -33,6 +33,8 @@ _CHOICES = {"format": FORMATS, "color": COLORS, "fail_on": FAIL_ON, "profile": P
 _LISTS = ("select", "ignore", "extend_select")
 # What a file, found in a folder that somebody sent, must not choose: where to write, and what could run for ever.
 _NOT_IN_FILES = ("output", "pattern")
+# The table of lr-find has keys of its own, which it reads itself.
+LR_FIND = "lr_find"
 _TRUTH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}
 
 
@@ -159,11 +161,23 @@ def _parse(path: Path, text: str) -> dict[str, Any]:
     return data
 
 
+def lr_find_table() -> tuple[Path, str, Mapping[str, Any]] | None:
+    """The nearest settings file upward from here, its text, and its ``lr-find`` table; None where it has none."""
+    found = find_table(None)
+    if found is None:
+        return None
+    path, text, table = found
+    own = table.get("lr-find", table.get(LR_FIND))
+    return (path, text, own) if isinstance(own, dict) else None
+
+
 def _from_file(path: Path, text: str, table: Mapping[str, Any]) -> dict[str, Any]:
     values = {}
     for written, value in table.items():
         key = written.replace("-", "_")
-        place = f"{printable(path)}:{_line_of(text, written)}"
+        place = f"{printable(path)}:{line_of(text, written)}"
+        if key == LR_FIND and isinstance(value, dict):
+            continue
         if key in _NOT_IN_FILES:
             raise SettingsError(f"{place}: '{key}' cannot be set in a file.", f"Pass --{key} on the command line.")
         if key not in KEYS:
@@ -175,7 +189,7 @@ def _from_file(path: Path, text: str, table: Mapping[str, Any]) -> dict[str, Any
     return values
 
 
-def _line_of(text: str, key: str) -> int:
+def line_of(text: str, key: str) -> int:
     """The line on which ``key`` is first written as a key or a table name, 1 where it cannot be told."""
     for number, line in enumerate(text.splitlines(), 1):
         head = line.split("=", 1)[0].strip().strip("[]").strip()

@@ -46,8 +46,9 @@ ALLOWED = {
     "pipeline": DATA
     | {"as_of", "readers", "tensors", "roles", "features", "rules", "diagnosis", "summary", "selection", "settings"},
     "outcome": {"model"},
+    "learning_rate": set(),
     "trials": DATA | {"outcome", "as_of", "readers", "features", "pipeline", "selection", "settings"},
-    "reporters": {"", "model", "outcome", "codec", "printable"},
+    "reporters": {"", "model", "outcome", "learning_rate", "errors", "codec", "printable"},
 }
 # Rooms above the pipeline or beside it (the command line, what runs in the user's training) see all below.
 ABOVE = {"cli", "__main__", "recorder", "lr_find", "notebook", ""}

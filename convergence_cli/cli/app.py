@@ -17,13 +17,14 @@ COMMANDS = {
     "inspect": "Show dumped tensors layer by layer and step by step, and what the rules find in them.",
     "ingest": "Write logs as tidy rows: run, series, role, step, epoch, value, line.",
     "try": "Run the remedies with your own training command, and show before and after.",
+    "lr-find": "Find a learning rate for a model, a training command or a recorded sweep.",
     "report": "Render a saved report again, without the run.",
     "rules": "List the rules.",
     "explain": "Say what a rule checks, how it decides and when it is wrong, or what a cause is.",
     "demo": "Show the report on a real run that comes with the package.",
 }
 # Those that are given a command of the user's own.
-TAKING_COMMANDS = frozenset({"try"})
+TAKING_COMMANDS = frozenset({"try", "lr-find"})
 HELP = "Is a training run converging, diverging, stuck or overfitting; why, and what to change."
 EXIT_CODES = """\
 Exit codes:
@@ -50,7 +51,9 @@ def run(arguments: list[str]) -> int:
     bare = not arguments
     app = build(arguments[0] if arguments and arguments[0] in COMMANDS else None)
     try:
-        code = app(["--help"] if bare else arguments, prog_name="ctroubleshoot", standalone_mode=False)
+        # The parser takes the -- away, and with it what tells a command from a target.
+        dashed = {"dashed": "--" in arguments}
+        code = app(["--help"] if bare else arguments, prog_name="ctroubleshoot", standalone_mode=False, obj=dashed)
     except typer.Abort:
         return EXIT_INTERRUPTED
     except Exception as error:
@@ -76,9 +79,8 @@ def build(command: str | None = None) -> typer.Typer:
     app.callback()(_shared)
     if command is not None:
         # A word of Python cannot be the name of a module that others import.
-        module = import_module(
-            f"convergence_cli.cli.{command}_" if iskeyword(command) else f"convergence_cli.cli.{command}"
-        )
+        name = command.replace("-", "_") + ("_" if iskeyword(command) else "")
+        module = import_module(f"convergence_cli.cli.{name}")
         describe = app.command(command, cls=_command_class(module), help=COMMANDS[command])
         describe(module.command)
     else:

@@ -138,10 +138,10 @@ def command(
     plan = Plan(
         command=tuple(train),
         settings=settings,
-        remedies=_count(remedies, "--remedies"),
-        seeds=_count(seeds, "--seeds"),
+        remedies=count_of(remedies, "--remedies"),
+        seeds=count_of(seeds, "--seeds"),
         seconds=seconds_of(budget),
-        max_steps=None if max_steps is None else _count(max_steps, "--max-steps"),
+        max_steps=None if max_steps is None else count_of(max_steps, "--max-steps"),
         log=log,
         keep=keep,
         everything=all_,
@@ -184,7 +184,8 @@ def seconds_of(text: str) -> float:
     return seconds
 
 
-def _count(text: str, option: str) -> int:
+def count_of(text: str, option: str) -> int:
+    """The number that ``text`` is, from 1 up. Raises ``UsageError``, naming ``option``, for anything else."""
     try:
         number = int(text)
     except ValueError:

@@ -1,0 +1,92 @@
+"""From a range test, or from trainings at several rates, to the whole answer: no model, no torch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from convergence_cli.lr_find import known_rules, suggestion
+from convergence_cli.lr_find.refused import refused
+from convergence_cli.lr_find.search import BELOW, RANGE_SMOOTHING, Floats, first_guess
+
+if TYPE_CHECKING:
+    from convergence_cli.learning_rate import LearningRate
+
+RESTARTS, RANGE = "restarts", "range"
+METHODS = (RESTARTS, RANGE, *known_rules.RULES)
+# Below the lowest loss of a range test, by schedule, in decades; measured on benchmarks/lr_find.
+BELOW_LOWEST = {"constant": -1.0, "cosine": -0.5}
+RANGE_CONFIDENCE = 0.6
+# What fastai drops of a range test before its rules look at it.
+SKIPPED_FIRST, SKIPPED_LAST = 0.1, 5
+FEWEST_POINTS = 10
+
+
+def suggested(answer: LearningRate, edge: float | None) -> LearningRate:
+    """``answer`` with the rate, window and confidence that its probes give; the range test broke above ``edge``."""
+    best = suggestion.best_of(answer.probes)
+    start = answer.start_loss
+    assert start is not None
+    assert best is not None
+    excess = suggestion.excesses(answer.probes, start, best)
+    low, high = suggestion.window(excess, best.rate)
+    rate = suggestion.shaded(best.rate, answer.schedule)
+    return replace(
+        answer,
+        learning_rate=rate,
+        window=(suggestion.two_digits(min(low, rate)), suggestion.two_digits(max(high, rate))),
+        diverges_at=suggestion.diverges_at(answer.probes, start, best.rate, edge),
+        confidence=suggestion.confidence(answer.probes, excess, best),
+        why=suggestion.why(excess, best, rate, answer.schedule),
+    )
+
+
+def by_range_test(answer: LearningRate) -> LearningRate:
+    """What the rule named by ``answer.method`` reads off the range test. Known rules have no window, no confidence."""
+    rates, losses = np.asarray(answer.range_rates), np.asarray(answer.range_losses)
+    finite = np.isfinite(losses)
+    rates, losses = rates[finite], losses[finite]
+    if answer.method == RANGE and len(rates) >= FEWEST_POINTS:
+        return _by_own_rule(answer, rates, losses)
+    losses = known_rules.smoothed(losses)
+    first = int(len(answer.range_rates) * SKIPPED_FIRST)
+    rates, losses = (
+        rates[first : max(len(rates) - SKIPPED_LAST, first)],
+        losses[first : max(len(losses) - SKIPPED_LAST, first)],
+    )
+    if len(rates) < FEWEST_POINTS:
+        raise refused(
+            "too-few-points",
+            f"Only {len(rates)} points of the range test can be used, and the rule needs {FEWEST_POINTS}.",
+            "Test more steps, or a range that begins lower.",
+        )
+    rate = suggestion.two_digits(known_rules.RULES[answer.method](rates, losses))
+    return replace(answer, learning_rate=rate, why=f"The rule '{answer.method}' reads this off the range test.")
+
+
+def _by_own_rule(answer: LearningRate, rates: Floats, losses: Floats) -> LearningRate:
+    guess, edge = first_guess(rates.tolist(), losses.tolist())
+    lowest = guess * 10**BELOW
+    quiet = losses[: max(len(losses) // 4, 3)]
+    start, noise = float(np.median(quiet)), float(np.std(quiet))
+    smooth = known_rules.smoothed(losses, RANGE_SMOOTHING)
+    if start - float(smooth.min()) <= 2 * noise:
+        raise refused(
+            "no-rate-learns",
+            f"At no rate of the range test did the loss fall clearly below its start of {start:.4g}.",
+            "Test a wider range of rates with more steps, or search with restarts.",
+        )
+    rate = lowest * 10 ** BELOW_LOWEST[answer.schedule]
+    low = suggestion.two_digits(max(lowest * 10 ** (BELOW_LOWEST["constant"] - 0.5), rates[0]))
+    return replace(
+        answer,
+        learning_rate=suggestion.two_digits(max(rate, float(rates[0]))),
+        window=(low, suggestion.two_digits(lowest * 10 ** BELOW_LOWEST["cosine"])),
+        diverges_at=suggestion.two_digits(edge) if edge < rates[-1] else None,
+        confidence=RANGE_CONFIDENCE,
+        start_loss=start,
+        why=f"The loss of the range test is lowest at {lowest:.2g}; it is read too high, as training at lower rates "
+        f"came before: {'a tenth' if answer.schedule == 'constant' else 'a third'} of it.",
+    )

@@ -1,0 +1,100 @@
+"""``find_learning_rate``: the search from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from convergence_cli.errors import UsageError
+from convergence_cli.lr_find.answering import METHODS
+from convergence_cli.lr_find.finding import Search, find
+from convergence_cli.lr_find.probing import FactorySource, LiveSource, Source
+from convergence_cli.lr_find.ready import SCHEDULES, ready_from
+from convergence_cli.lr_find.search import BOUNDS, Plan
+from convergence_cli.lr_find.snapshot import kept_randomness
+from convergence_cli.lr_find.training import PRECISIONS, Engine, device_of
+from convergence_cli.printable import printable
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+    from torch.optim import Optimizer
+
+    from convergence_cli.learning_rate import LearningRate
+    from convergence_cli.lr_find.ready import Step
+
+FEWEST_STEPS = 60
+
+
+def find_learning_rate(
+    model: nn.Module | Callable[[], Mapping[str, Any]],
+    loss: Callable[[Any, Any], torch.Tensor] | None = None,
+    loader: Iterable[Any] | None = None,
+    optimizer: Optimizer | None = None,
+    *,
+    step: Step | None = None,
+    val_loader: Iterable[Any] | None = None,
+    schedule: str | None = None,
+    seed: int | None = None,
+    steps: int = 600,
+    bounds: tuple[float, float] = BOUNDS,
+    method: str = METHODS[0],
+    accumulate: int = 1,
+    amp: str = "",
+    device: str = "auto",
+    scaler: Any = None,
+    show: Callable[[str], None] | None = None,
+) -> LearningRate:
+    """A learning rate for ``model``, with how sure it is; or an answer whose ``refused`` says why there is none.
+
+    ``model`` is a module that is trained with ``loss(model(input), target)`` on the pairs of ``loader``, or with
+    ``step(model, batch) -> loss`` on anything; or a ``setup()`` that returns all of this in a dictionary, and is called
+    afresh for each of the short trainings. ``optimizer`` is AdamW by default; the ratios of its groups' rates are kept.
+    ``schedule`` is that of the training to come: ``constant`` (default) or ``cosine``. At most ``steps`` updates are
+    made, and a few to look. ``amp``: ``bf16`` or ``fp16``. ``scaler`` is a ``GradScaler`` whose state is to be kept.
+    ``device`` is where a ``setup()`` trains, by default a GPU if there is one; a module trains where it is.
+
+    Model, optimizer, scaler, generators and the random state are afterwards as they were, bit by bit.
+    Raises ``UsageError`` for arguments that cannot be; what the model itself raises goes through.
+    """
+    import torch
+
+    _check(steps, bounds, method, accumulate, amp, schedule)
+    engine = Engine(accumulate, amp, None if device == "auto" else torch.device(device))
+    where = "find_learning_rate"
+    with kept_randomness():
+        source: Source
+        if isinstance(model, torch.nn.Module):
+            given = {"model": model, "loss": loss, "loader": loader, "optimizer": optimizer, "step": step}
+            ready = ready_from({**given, "val_loader": val_loader, "schedule": schedule, "seed": seed}, where)
+            if device != "auto":
+                raise UsageError("A module trains on the device that it is on.", "Leave out device, or give setup().")
+            source = LiveSource(ready, replace(engine, device=device_of(ready.model)), seed or 0, scaler)
+            chosen = schedule
+        elif callable(model):
+            source = FactorySource(model, where, engine, seed)
+            chosen = schedule or source.schedule
+        else:
+            raise UsageError(f"The model is a {type(model).__name__}.", "Give a torch module, or a setup() function.")
+        search = Search(Plan(steps), chosen or SCHEDULES[0], bounds, method)
+        return find(source, search, show or (lambda text: None))
+
+
+def _check(
+    steps: int, bounds: tuple[float, float], method: str, accumulate: int, amp: str, schedule: str | None
+) -> None:
+    if steps < FEWEST_STEPS:
+        raise UsageError(f"{steps} steps are too few to search.", f"Give at least {FEWEST_STEPS}; 600 are usual.")
+    if not 0 < bounds[0] < bounds[1] <= 1e6:
+        raise UsageError(
+            f"No rates lie between {bounds[0]:g} and {bounds[1]:g}.", "Give a low and a high positive rate."
+        )
+    if method not in METHODS:
+        raise UsageError(f"'{printable(method)}' is no method.", f"Choose from: {', '.join(METHODS)}.")
+    if accumulate < 1:
+        raise UsageError(f"{accumulate} batches make no update.", "Give the number of batches an update, from 1 up.")
+    if amp not in PRECISIONS:
+        raise UsageError(f"'{printable(amp)}' is no precision.", "Choose from: bf16, fp16.")
+    if schedule is not None and schedule not in SCHEDULES:
+        raise UsageError(f"'{printable(schedule)}' is no schedule.", f"Choose from: {', '.join(SCHEDULES)}.")

@@ -1,0 +1,173 @@
+"""Trainings of a torch model from one start: fresh ones of a factory, or one live model put back again and again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Protocol
+
+from convergence_cli.learning_rate import Probe
+from convergence_cli.lr_find.ready import Ready, ready_from, sow
+from convergence_cli.lr_find.refusals import examine
+from convergence_cli.lr_find.snapshot import Randomness, Snapshot
+from convergence_cli.lr_find.training import Engine, Training
+
+Judged = tuple[list[float], list[float]]
+
+
+def judged_loss(judged: Judged | None) -> tuple[float, float, float]:
+    """(loss to choose by, training loss, held-out loss) of what a training is judged by; infinite where it broke.
+
+    The mean of both: held-out batches alone are few and noisy, the batches trained on do not tell overfitting.
+    """
+    if judged is None:
+        return math.inf, math.nan, math.nan
+    train, held = (math.fsum(losses) / len(losses) if losses else math.nan for losses in judged)
+    loss = (train + held) / 2 if judged[0] and judged[1] else train if judged[0] else held
+    return (loss if math.isfinite(loss) else math.inf), train, held
+
+
+class Source(Protocol):
+    """Where trainings come from. Each starts from the same weights, optimizer state, batches and randomness."""
+
+    def start(self) -> Training:
+        """A training at its beginning."""
+
+    def leave(self, training: Training) -> None:
+        """Set ``training`` aside, so that another can go on."""
+
+    def resume(self, training: Training) -> None:
+        """Have ``training`` go on where it was left."""
+
+    def close(self) -> None:
+        """Put back whatever the user holds."""
+
+
+class FactorySource:
+    """Calls ``setup`` afresh for each training; each has a model of its own."""
+
+    def __init__(self, setup: Callable[[], object], where: str, engine: Engine, seed: int | None = None) -> None:
+        self.setup, self.where, self.engine = setup, where, engine
+        self._left: dict[int, Randomness] = {}
+        sow(seed or 0)
+        self._first: Ready | None = ready_from(setup(), where)
+        own = self._first.seed
+        self.schedule = self._first.schedule
+        self.seed = seed if seed is not None else own or 0
+        if self.seed != (seed or 0):
+            self._first = None
+
+    def start(self) -> Training:
+        ready, self._first = self._first, None
+        if ready is None:
+            sow(self.seed)
+            ready = ready_from(self.setup(), self.where)
+        # However many numbers the weights drew: the batches of all trainings are the same.
+        sow(self.seed)
+        return Training(ready, self.engine)
+
+    def leave(self, training: Training) -> None:
+        self._left[id(training)] = Randomness()
+
+    def resume(self, training: Training) -> None:
+        self._left.pop(id(training)).restore()
+
+    def close(self) -> None:
+        self._left.clear()
+
+
+class LiveSource:
+    """One model that the user holds: every training starts from the state it was found in."""
+
+    def __init__(self, ready: Ready, engine: Engine, seed: int, scaler: object = None) -> None:
+        self.ready, self.engine, self.seed = ready, engine, seed
+        self._loaders = [one for one in (ready.loader, ready.val_loader) if one is not None]
+        self._found, self._randomness = Snapshot(ready.model, ready.optimizer, scaler, self._loaders), Randomness()
+        self._left: dict[int, tuple[Snapshot, Randomness]] = {}
+
+    def start(self) -> Training:
+        self._found.restore()
+        sow(self.seed)
+        return Training(self.ready, self.engine)
+
+    def leave(self, training: Training) -> None:
+        state = Snapshot(self.ready.model, self.ready.optimizer, training.scaler, self._loaders)
+        self._left[id(training)] = state, Randomness()
+
+    def resume(self, training: Training) -> None:
+        state, randomness = self._left.pop(id(training))
+        state.restore()
+        randomness.restore()
+
+    def close(self) -> None:
+        self._left.clear()
+        self._found.restore()
+        self._randomness.restore()
+
+
+class Prober:
+    """Counts every update that is made; keeps the trainings that may go on."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.steps = 0
+        self._left: dict[float, Training] = {}
+        self.probes: list[Probe] = []
+        self.ratios: list[float] = [1.0]
+        self.judged: dict[float, Judged | None] = {}
+
+    def beginning(self, rate: float) -> Judged:
+        """The losses of the batches that trainings are judged by, before any update.
+
+        Raises ``Refused`` where no rate can train; the updates at ``rate`` that tell are counted.
+        """
+        training = self.source.start()
+        examine(training, rate)
+        self.steps += training.steps
+        self.ratios = training.ratios
+        training = self.source.start()
+        training.look_ahead()
+        return training.judged()
+
+    def range_test(self, rates: list[float], enough: Callable[[list[float]], bool]) -> list[float]:
+        """The loss before the update at each of ``rates``, in one training; ended by ``enough``."""
+        training = self.source.start()
+        losses: list[float] = []
+        for rate in rates:
+            losses.append(training.step(rate))
+            if enough(losses):
+                break
+        self.steps += training.steps
+        return losses
+
+    def attempt(self, rate: float, steps: int) -> float:
+        """The loss after ``steps`` updates at ``rate`` from the start, infinite where it broke on the way."""
+        training = self._left.pop(rate, None)
+        if training is None:
+            training = self.source.start()
+        else:
+            self.source.resume(training)
+        before = training.steps
+        broke = False
+        while training.steps < steps and not broke:
+            broke = not math.isfinite(training.step(rate))
+        self.steps += training.steps - before
+        judged = None if broke else training.judged()
+        loss, train, held = judged_loss(judged)
+        if math.isfinite(loss):
+            self.source.leave(training)
+            self._left[rate] = training
+        self.judged[rate] = judged
+        # One that broke is known to have no loss at any later step, whatever was asked for.
+        made = training.steps if math.isfinite(loss) else steps
+        self.probes.append(Probe(rate, _or_none(loss), made, _or_none(train), _or_none(held)))
+        return loss
+
+    def keep(self, rates: list[float]) -> None:
+        """Let go of all trainings but those at ``rates``."""
+        for rate in [rate for rate in self._left if rate not in rates]:
+            del self._left[rate]
+
+
+def _or_none(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,144 @@
+"""Which rates to try, given only what trying one costs and comes to: no model, no torch.
+
+Two stages. A range test (Smith 2017, "Cyclical Learning Rates", section 3.3) says where training breaks. Short
+trainings from one start, half a decade apart, then climb to the best of them, and the best few train on
+(successive halving; Jamieson and Talwalkar 2016, "Non-stochastic best arm identification"): a continuous test
+mixes what each rate does with what the smaller ones did before it, a restart does not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convergence_cli.lr_find.known_rules import smoothed
+
+Floats = NDArray[np.float64]
+Try = Callable[[float, int], float]
+Bounds = tuple[float, float]
+BOUNDS: Bounds = (3e-7, 1e2)
+# In units of the grid, a quarter of a decade.
+PER_DECADE, HALF, QUARTER = 4, 2, 1
+RANGE_SMOOTHING = 0.7
+# The share of the range test, at rates too low to change anything, that tells the noise of batches.
+QUIET = 0.25
+# Below this many noise deviations of fall, the lowest loss of a range test is noise.
+CLEAR_FALL = 4.0
+# From the edge, or the lowest loss, of a continuous test down to the best rate; measured on benchmarks/lr_find.
+BELOW = 0.75
+REACH = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How ``steps`` updates are spent: a range test, short trainings, and longer ones of the best ``kept``."""
+
+    steps: int = 600
+    kept: int = 3
+
+    @property
+    def range_steps(self) -> int:
+        """Of the range test; a dozen a decade at 600 in all."""
+        return max(self.steps // 6, 20)
+
+    @property
+    def short(self) -> int:
+        """Of each first training."""
+        return max(self.steps // 20, 5)
+
+    @property
+    def long(self) -> int:
+        """Of each of the best, the first steps counted."""
+        return max(self.steps // 6, 10)
+
+    @property
+    def tries(self) -> int:
+        """First trainings that the rest of the steps allow."""
+        left = self.steps - self.range_steps - self.kept * (self.long - self.short)
+        return max(left // self.short, 3)
+
+
+def geometric(low: float, high: float, count: int) -> list[float]:
+    """``count`` rates from ``low`` to ``high``, each the same factor above the one before."""
+    return [float(rate) for rate in np.geomspace(low, high, count)]
+
+
+def broken(losses: Sequence[float]) -> bool:
+    """Whether a range test need not go on: not finite, or far above where it started.
+
+    The bound is additive, relative to the fall and the noise so far, so that negative losses are as good as others.
+    """
+    if not math.isfinite(losses[-1]):
+        return True
+    count = len(losses)
+    if count < 8:
+        return False
+    y = np.asarray(losses)
+    quiet = y[: max(count // 4, 4)]
+    start, noise = float(np.median(quiet)), float(np.std(quiet))
+    now = float(np.mean(y[-3:]))
+    return now > start + max(4 * (start - float(smoothed(y, RANGE_SMOOTHING).min())), 10 * noise, 2 * abs(start))
+
+
+def first_guess(rates: Sequence[float], losses: Sequence[float]) -> tuple[float, float]:
+    """(where to begin trying, the highest rate that was not yet above the start), from a range test.
+
+    Where the loss fell clearly that is below its lowest point; where it fell only within the noise of batches (a
+    plateau that short tests do not leave) below the edge.
+    """
+    y = np.asarray(losses, dtype=np.float64)
+    finite = np.isfinite(y)
+    x, y = np.log10(np.asarray(rates[: len(losses)]))[finite], y[finite]
+    if not len(y):
+        return rates[0], rates[0]
+    quiet = y[: max(len(rates) // 4, 3)]
+    start, noise = float(np.median(quiet)), float(np.std(quiet))
+    smooth = smoothed(y, RANGE_SMOOTHING)
+    fall = start - float(smooth.min())
+    good = np.flatnonzero(smooth <= start + max(2 * noise, 0.1 * fall))
+    edge = float(x[good[-1]]) if len(good) else float(x[0])
+    near = (x >= edge - REACH) & (x <= edge)
+    lowest = float(x[near][int(np.argmin(smooth[near]))])
+    best = lowest if fall > CLEAR_FALL * noise else edge
+    return 10 ** (best - BELOW), 10**edge
+
+
+def climb(attempt: Try, around: float, plan: Plan, bounds: Bounds = BOUNDS) -> dict[float, float]:
+    """Losses by rate of short trainings: half decades up to the best one, then quarters beside it.
+
+    ``attempt(rate, steps)`` gives the loss after so many steps from the start, infinite where training broke.
+    """
+    low, high = (math.log10(bound) * PER_DECADE for bound in bounds)
+    tried: dict[int, float] = {}
+
+    def inside(place: int) -> bool:
+        return low - 1e-9 <= place <= high + 1e-9
+
+    def attempted(place: int) -> None:
+        tried[place] = attempt(10 ** (place / PER_DECADE), plan.short)
+
+    middle = round(min(max(math.log10(around) * PER_DECADE, low), high))
+    for place in (middle, middle - HALF, middle + HALF):
+        if inside(place):
+            attempted(place)
+    while tried and len(tried) < plan.tries:
+        best = min(tried, key=lambda place: (tried[place], place))
+        steps: tuple[int, ...] = (-HALF, HALF, -QUARTER, QUARTER)
+        if not math.isfinite(tried[best]):
+            # Where everything broke, the way is down.
+            best, steps = min(tried), (-2 * HALF,)
+        following = next((best + step for step in steps if best + step not in tried and inside(best + step)), None)
+        if following is None:
+            break
+        attempted(following)
+    return {10 ** (place / PER_DECADE): loss for place, loss in sorted(tried.items())}
+
+
+def finalists(tried: dict[float, float], kept: int) -> list[float]:
+    """The ``kept`` best rates, best first."""
+    finite = [rate for rate, loss in tried.items() if math.isfinite(loss)]
+    return sorted(finite, key=lambda rate: (tried[rate], rate))[:kept]

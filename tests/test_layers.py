@@ -51,7 +51,7 @@ ALLOWED = {
     "reporters": {"", "model", "outcome", "learning_rate", "errors", "codec", "printable"},
 }
 # Rooms above the pipeline or beside it (the command line, what runs in the user's training) see all below.
-ABOVE = {"cli", "__main__", "recorder", "lr_find", "notebook", ""}
+ABOVE = {"cli", "__main__", "recorder", "lr_find", "notebook", "demo", ""}
 VAGUE = {"utils", "util", "helpers", "helper", "manager", "base", "factory", "common", "misc"}
 
 

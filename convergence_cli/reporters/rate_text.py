@@ -114,8 +114,6 @@ def _clipped(answer: LearningRate) -> tuple[float, ...]:
     start = answer.start_loss if answer.start_loss is not None else answer.range_losses[0]
     low = min((loss for loss in answer.range_losses if not math.isnan(loss)), default=start)
     top = start + 0.35 * max(start - low, 1e-3 * abs(start))
-        start - min(loss for loss in answer.range_losses if not math.isnan(loss)), 1e-3 * abs(start)
-    )
     return tuple(min(loss, top) if math.isfinite(loss) else loss for loss in answer.range_losses)
 
 

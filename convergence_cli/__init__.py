@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from convergence_cli.errors import TrainingStopped
+    from convergence_cli.learning_rate import LearningRate
+    from convergence_cli.lr_find.door import find_learning_rate
     from convergence_cli.model import Finding, Report, Run, RunReport
     from convergence_cli.outcome import Trials
     from convergence_cli.pipeline import diagnose, read_run
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Finding",
+    "LearningRate",
     "Recorder",
     "Report",
     "Run",
@@ -27,6 +30,7 @@ __all__ = [
     "Trials",
     "__version__",
     "diagnose",
+    "find_learning_rate",
     "read_run",
     "try_remedies",
 ]
@@ -37,6 +41,8 @@ _HOMES = {
     "errors": ("TrainingStopped",),
     "recorder.recorder": ("Recorder",),
     "outcome": ("Trials",),
+    "learning_rate": ("LearningRate",),
+    "lr_find.door": ("find_learning_rate",),
     "trials.door": ("try_remedies",),
 }
 

@@ -19,7 +19,7 @@ from lr_find.tasks import TASKS, Batches, Task
 
 GRID = np.round(10.0 ** np.arange(-6, 2.01, 0.25), 12)
 STEPS = 400
-SEEDS = (101, 102, 103)
+SEEDS = (101, 102, 103, 104, 105)
 SCHEDULES = ("constant", "cosine")
 # Steps after which the losses are noted on the way, to judge how early probes tell the end.
 NOTED = (10, 20, 30, 40, 50, 65, 80, 100, 150, 200, 300, STEPS)

@@ -9,7 +9,7 @@ import numpy as np
 
 from convergence_cli.lr_find import known_rules, suggestion
 from convergence_cli.lr_find.refused import refused
-from convergence_cli.lr_find.search import BELOW, RANGE_SMOOTHING, Floats, first_guess
+from convergence_cli.lr_find.search import Floats, read
 
 if TYPE_CHECKING:
     from convergence_cli.learning_rate import LearningRate
@@ -24,15 +24,18 @@ SKIPPED_FIRST, SKIPPED_LAST = 0.1, 5
 FEWEST_POINTS = 10
 
 
-def suggested(answer: LearningRate, edge: float | None) -> LearningRate:
-    """``answer`` with the rate, window and confidence that its probes give; the range test broke above ``edge``."""
+def suggested(answer: LearningRate, edge: float | None, *, lower: bool = True) -> LearningRate:
+    """``answer`` with the rate, window and confidence that its probes give; the range test broke above ``edge``.
+
+    Without ``lower`` the best rate itself is given: after a plateau that leaves it soonest, of whole trainings it is best.
+    """
     best = suggestion.best_of(answer.probes)
     start = answer.start_loss
     assert start is not None
     assert best is not None
     excess = suggestion.excesses(answer.probes, start, best)
     low, high = suggestion.window(excess, best.rate)
-    rate = suggestion.shaded(best.rate, answer.schedule)
+    rate = suggestion.shaded(best.rate, answer.schedule) if lower else suggestion.two_digits(best.rate)
     return replace(
         answer,
         learning_rate=rate,
@@ -67,26 +70,23 @@ def by_range_test(answer: LearningRate) -> LearningRate:
 
 
 def _by_own_rule(answer: LearningRate, rates: Floats, losses: Floats) -> LearningRate:
-    guess, edge = first_guess(rates.tolist(), losses.tolist())
-    lowest = guess * 10**BELOW
-    quiet = losses[: max(len(losses) // 4, 3)]
-    start, noise = float(np.median(quiet)), float(np.std(quiet))
-    smooth = known_rules.smoothed(losses, RANGE_SMOOTHING)
-    if start - float(smooth.min()) <= 2 * noise:
+    test = read(rates.tolist(), losses.tolist())
+    if not test.fell:
         raise refused(
             "no-rate-learns",
-            f"At no rate of the range test did the loss fall clearly below its start of {start:.4g}.",
+            f"At no rate of the range test did the loss fall clearly below its start of {test.start:.4g}.",
             "Test a wider range of rates with more steps, or search with restarts.",
         )
+    lowest = test.lowest
     rate = lowest * 10 ** BELOW_LOWEST[answer.schedule]
     low = suggestion.two_digits(max(lowest * 10 ** (BELOW_LOWEST["constant"] - 0.5), rates[0]))
     return replace(
         answer,
         learning_rate=suggestion.two_digits(max(rate, float(rates[0]))),
         window=(low, suggestion.two_digits(lowest * 10 ** BELOW_LOWEST["cosine"])),
-        diverges_at=suggestion.two_digits(edge) if edge < rates[-1] else None,
+        diverges_at=suggestion.two_digits(test.edge) if test.edge < rates[-1] else None,
         confidence=RANGE_CONFIDENCE,
-        start_loss=start,
+        start_loss=test.start,
         why=f"The loss of the range test is lowest at {lowest:.2g}; it is read too high, as training at lower rates "
         f"came before: {'a tenth' if answer.schedule == 'constant' else 'a third'} of it.",
     )

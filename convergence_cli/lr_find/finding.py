@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from convergence_cli.learning_rate import LearningRate, Probe
 from convergence_cli.lr_find.answering import RESTARTS, by_range_test, suggested
-from convergence_cli.lr_find.probing import Judged, Prober
+from convergence_cli.lr_find.probing import Judged, Prober, judged_loss
 from convergence_cli.lr_find.refusals import learned
 from convergence_cli.lr_find.refused import Refused, refused
-from convergence_cli.lr_find.search import BOUNDS, Bounds, Plan, broken, climb, finalists, first_guess, geometric
+from convergence_cli.lr_find.search import BOUNDS, Bounds, Plan, broken, climb, finalists, geometric, read, unharmed
 
 if TYPE_CHECKING:
     from convergence_cli.lr_find.probing import Source
@@ -37,7 +37,14 @@ def find(source: Source, search: Search, show: Show = lambda text: None) -> Lear
     try:
         return _found(prober, search, blank, show)
     except Refused as error:
-        return replace(blank, refused=error.refusal, steps=prober.steps, probes=_by_rate(prober))
+        return replace(
+            blank,
+            refused=error.refusal,
+            steps=prober.steps,
+            probes=_by_rate(prober),
+            range_rates=prober.range_rates,
+            range_losses=prober.range_losses,
+        )
     finally:
         source.close()
 
@@ -51,41 +58,42 @@ def _found(prober: Prober, search: Search, blank: LearningRate, show: Show) -> L
     losses = prober.range_test(rates, broken)
     answer = replace(
         blank,
-        range_rates=tuple(rates[: len(losses)]),
-        range_losses=tuple(losses),
-        start_loss=_mean(start),
+        range_rates=prober.range_rates,
+        range_losses=prober.range_losses,
+        start_loss=judged_loss(start)[0],
         ratios=tuple(prober.ratios),
         steps=prober.steps,
     )
     if search.method != RESTARTS:
         return by_range_test(answer)
-    guess, edge = first_guess(rates, losses)
+    test, begun = read(rates, losses), judged_loss(start)[0]
 
     def attempt(rate: float, steps: int) -> float:
         show(f"{steps} steps at {rate:.2g}")
         return prober.attempt(rate, steps)
 
-    tried = climb(attempt, guess, plan, search.bounds)
-    best = finalists(tried, plan.kept)
-    if not best:
+    tried, moved = climb(attempt, test, plan, begun, search.bounds)
+    best = finalists(tried, plan.kept) if moved else unharmed(tried, begun, test.noise, plan.kept)
+    if not any(map(math.isfinite, tried.values())):
         raise refused(
             "every-rate-diverges",
             f"Training breaks at every rate that was tried, down to {min(tried):.1e}.",
             "Look for an overflow in the loss, inputs of enormous size, or a gradient that is not that of the loss.",
         )
     prober.keep(best)
+    length = plan.longest(prober.steps, len(best))
     for rate in best:
-        attempt(rate, plan.long)
+        attempt(rate, length)
+    answer = replace(answer, steps=prober.steps, probes=_by_rate(prober))
     if not any(_learned(start, prober.judged[rate]) for rate in best):
         raise refused(
             "no-rate-learns",
-            f"No rate from {min(tried):.1e} to {max(tried):.1e} lowered the loss of {_mean(start):.4g} within "
-            f"{plan.long} steps.",
+            f"No rate from {min(tried):.1e} to {max(tried):.1e} lowered the loss of {begun:.4g} within {length} steps.",
             f"If your training begins with a plateau, give it more: --steps {10 * plan.steps}. Else the loss, the "
             "labels or the initialization are at fault.",
         )
     stopped = len(losses) < len(rates)
-    return suggested(replace(answer, steps=prober.steps, probes=_by_rate(prober)), edge if stopped else None)
+    return suggested(answer, test.edge if stopped else None, lower=moved)
 
 
 def _learned(start: Judged, after: Judged | None) -> bool:
@@ -93,11 +101,6 @@ def _learned(start: Judged, after: Judged | None) -> bool:
     if after is None:
         return False
     return any(learned(before, then) for before, then in zip(start, after, strict=True) if before)
-
-
-def _mean(judged: Judged) -> float:
-    parts = [math.fsum(losses) / len(losses) for losses in judged if losses]
-    return math.fsum(parts) / len(parts)
 
 
 def _by_rate(prober: Prober) -> tuple[Probe, ...]:

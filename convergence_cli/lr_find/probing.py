@@ -12,19 +12,25 @@ from convergence_cli.lr_find.refusals import examine
 from convergence_cli.lr_find.snapshot import Randomness, Snapshot
 from convergence_cli.lr_find.training import Engine, Training
 
+HELD_OUT_WEIGHT = 0.75
 Judged = tuple[list[float], list[float]]
 
 
 def judged_loss(judged: Judged | None) -> tuple[float, float, float]:
     """(loss to choose by, training loss, held-out loss) of what a training is judged by; infinite where it broke.
 
-    The mean of both: held-out batches alone are few and noisy, the batches trained on do not tell overfitting.
+    Mostly the held-out one: the batches trained on do not tell overfitting, but held-out ones alone are few and noisy.
     """
     if judged is None:
         return math.inf, math.nan, math.nan
     train, held = (math.fsum(losses) / len(losses) if losses else math.nan for losses in judged)
-    loss = (train + held) / 2 if judged[0] and judged[1] else train if judged[0] else held
+    loss = held_and_seen(held, train) if judged[0] and judged[1] else train if judged[0] else held
     return (loss if math.isfinite(loss) else math.inf), train, held
+
+
+def held_and_seen(held: float, seen: float) -> float:
+    """One loss to choose by; the weight was measured on benchmarks/lr_find."""
+    return HELD_OUT_WEIGHT * held + (1 - HELD_OUT_WEIGHT) * seen
 
 
 class Source(Protocol):
@@ -114,6 +120,8 @@ class Prober:
         self._left: dict[float, Training] = {}
         self.probes: list[Probe] = []
         self.ratios: list[float] = [1.0]
+        self.range_rates: tuple[float, ...] = ()
+        self.range_losses: tuple[float, ...] = ()
         self.judged: dict[float, Judged | None] = {}
 
     def beginning(self, rate: float) -> Judged:
@@ -138,6 +146,7 @@ class Prober:
             if enough(losses):
                 break
         self.steps += training.steps
+        self.range_rates, self.range_losses = tuple(rates[: len(losses)]), tuple(losses)
         return losses
 
     def attempt(self, rate: float, steps: int) -> float:

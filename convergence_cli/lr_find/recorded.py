@@ -110,10 +110,8 @@ def _of_trainings(rates: NDArray[np.float64], losses: NDArray[np.float64], blank
             "Try lower rates.",
         )
     answer = replace(blank, start_loss=max(finite), probes=tuple(probes), method="trainings")
-    done = suggested(answer, None)
+    done = suggested(answer, None, lower=False)
     best = suggestion.best_of(probes)
     assert best is not None
-    # These trainings are the real ones: there is no longer one for which to go below the best.
     why = f"Of {counted(len(probes), 'rate')}, {best.rate:.2g} ended in the lowest loss ({best.loss:.4g})."
-    window = done.window
-    return replace(done, learning_rate=suggestion.two_digits(best.rate), window=window, why=why)
+    return replace(done, why=why)

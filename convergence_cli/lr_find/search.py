@@ -27,10 +27,10 @@ RANGE_SMOOTHING = 0.7
 # The share of the range test, at rates too low to change anything, that tells the noise of batches.
 QUIET = 0.25
 # Below this many noise deviations of fall, the lowest loss of a range test is noise.
-CLEAR_FALL = 4.0
+CLEAR_FALL = 2.0
 # From the edge, or the lowest loss, of a continuous test down to the best rate; measured on benchmarks/lr_find.
 BELOW = 0.75
-REACH = 2.0
+MOST_LONG = 1 / 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,13 @@ class Plan:
 
     @property
     def long(self) -> int:
-        """Of each of the best, the first steps counted."""
+        """Of each of the best, the first steps counted; more where steps are left over."""
         return max(self.steps // 6, 10)
+
+    def longest(self, spent: int, trainings: int) -> int:
+        """The length of the last ``trainings`` when ``spent`` steps have been made, at most a quarter of all."""
+        left = (self.steps - spent) // max(trainings, 1)
+        return min(max(self.short + left, self.long), int(MOST_LONG * self.steps))
 
     @property
     def tries(self) -> int:
@@ -84,32 +89,49 @@ def broken(losses: Sequence[float]) -> bool:
     return now > start + max(4 * (start - float(smoothed(y, RANGE_SMOOTHING).min())), 10 * noise, 2 * abs(start))
 
 
-def first_guess(rates: Sequence[float], losses: Sequence[float]) -> tuple[float, float]:
-    """(where to begin trying, the highest rate that was not yet above the start), from a range test.
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a range test says: where its loss started, the ``noise`` of one batch (a standard deviation), the rate at
 
-    Where the loss fell clearly that is below its lowest point; where it fell only within the noise of batches (a
-    plateau that short tests do not leave) below the edge.
+    its ``lowest`` point, the highest rate at the ``edge`` of breaking, and whether it ``fell`` beyond that noise.
     """
+
+    start: float
+    noise: float
+    lowest: float
+    edge: float
+    fell: bool
+
+    @property
+    def guess(self) -> float:
+        """Where to begin trying: below the lowest point, or where nothing fell (a plateau) below the edge."""
+        return (self.lowest if self.fell else self.edge) * 10**-BELOW
+
+
+def read(rates: Sequence[float], losses: Sequence[float]) -> Reading:
+    """A range test, read on a lightly smoothed curve."""
     y = np.asarray(losses, dtype=np.float64)
     finite = np.isfinite(y)
-    x, y = np.log10(np.asarray(rates[: len(losses)]))[finite], y[finite]
+    x, y = np.asarray(rates[: len(losses)])[finite], y[finite]
     if not len(y):
-        return rates[0], rates[0]
-    quiet = y[: max(len(rates) // 4, 3)]
+        return Reading(math.nan, math.nan, rates[0], rates[0], False)
+    quiet = y[: max(int(QUIET * len(rates)), 3)]
     start, noise = float(np.median(quiet)), float(np.std(quiet))
     smooth = smoothed(y, RANGE_SMOOTHING)
     fall = start - float(smooth.min())
+    fell = fall > CLEAR_FALL * noise
     good = np.flatnonzero(smooth <= start + max(2 * noise, 0.1 * fall))
     edge = float(x[good[-1]]) if len(good) else float(x[0])
-    near = (x >= edge - REACH) & (x <= edge)
-    lowest = float(x[near][int(np.argmin(smooth[near]))])
-    best = lowest if fall > CLEAR_FALL * noise else edge
-    return 10 ** (best - BELOW), 10**edge
+    return Reading(start, noise, float(x[int(np.argmin(smooth))]), edge, fell)
 
 
-def climb(attempt: Try, around: float, plan: Plan, bounds: Bounds = BOUNDS) -> dict[float, float]:
-    """Losses by rate of short trainings: half decades up to the best one, then quarters beside it.
+def climb(
+    attempt: Try, test: Reading, plan: Plan, start: float, bounds: Bounds = BOUNDS
+) -> tuple[dict[float, float], bool]:
+    """(losses by rate of short trainings, whether any of them left the plateau at the start).
 
+    Half decades up to the best one, then quarters beside it. Where no training is clearly below ``start`` yet, more
+    short ones tell nothing: the rest of the steps is for those that there are, which have to be long.
     ``attempt(rate, steps)`` gives the loss after so many steps from the start, infinite where training broke.
     """
     low, high = (math.log10(bound) * PER_DECADE for bound in bounds)
@@ -121,21 +143,31 @@ def climb(attempt: Try, around: float, plan: Plan, bounds: Bounds = BOUNDS) -> d
     def attempted(place: int) -> None:
         tried[place] = attempt(10 ** (place / PER_DECADE), plan.short)
 
-    middle = round(min(max(math.log10(around) * PER_DECADE, low), high))
+    middle = round(min(max(math.log10(test.guess) * PER_DECADE, low), high))
     for place in (middle, middle - HALF, middle + HALF):
         if inside(place):
             attempted(place)
     while tried and len(tried) < plan.tries:
         best = min(tried, key=lambda place: (tried[place], place))
-        steps: tuple[int, ...] = (-HALF, HALF, -QUARTER, QUARTER)
-        if not math.isfinite(tried[best]):
-            # Where everything broke, the way is down.
-            best, steps = min(tried), (-2 * HALF,)
+        if tried[best] > start + test.noise:
+            # All did harm: the way is down, from the lowest.
+            steps: tuple[int, ...] = (-2 * HALF if math.isinf(tried[best]) else -HALF,)
+            best = min(tried)
+        elif tried[best] > start - test.noise and not test.fell:
+            break
+        else:
+            steps = (-HALF, HALF, -QUARTER, QUARTER)
         following = next((best + step for step in steps if best + step not in tried and inside(best + step)), None)
         if following is None:
             break
         attempted(following)
-    return {10 ** (place / PER_DECADE): loss for place, loss in sorted(tried.items())}
+    losses = {10 ** (place / PER_DECADE): loss for place, loss in sorted(tried.items())}
+    return losses, min(losses.values(), default=math.inf) <= start - test.noise or test.fell
+
+
+def unharmed(tried: dict[float, float], start: float, noise: float, kept: int) -> list[float]:
+    """Of trainings that have not left the plateau yet the ``kept`` at the highest rates that did no harm."""
+    return sorted((rate for rate, loss in tried.items() if loss <= start + 2 * noise), reverse=True)[:kept]
 
 
 def finalists(tried: dict[float, float], kept: int) -> list[float]:

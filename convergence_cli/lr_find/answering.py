@@ -27,7 +27,7 @@ FEWEST_POINTS = 10
 def suggested(answer: LearningRate, edge: float | None, *, lower: bool = True) -> LearningRate:
     """``answer`` with the rate, window and confidence that its probes give; the range test broke above ``edge``.
 
-    Without ``lower`` the best rate itself is given: after a plateau that leaves it soonest, of whole trainings it is best.
+    Without ``lower`` the best rate itself is given: the one that leaves a plateau, or the best of whole trainings.
     """
     best = suggestion.best_of(answer.probes)
     start = answer.start_loss

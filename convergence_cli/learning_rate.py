@@ -5,8 +5,11 @@ Nothing here computes, and nothing here imports numpy or torch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from convergence_cli.model import RunReport
 
 # Why no rate can be given. The causes are names that ``explain`` knows; "" where the diagnosis has none.
 Reason = Literal[
@@ -68,6 +71,7 @@ class LearningRate:
     ``learning_rate`` is None exactly where ``refused`` says why. ``confidence`` is in 0 to 1. ``start_loss`` is what
     the probes began with. ``range_rates`` and ``range_losses`` are the range test, ``probes`` the restarts, by rate.
     ``steps`` counts all updates that were made. ``ratios`` are those of the parameter groups to the rate.
+    ``diagnosis`` is the report on a recorded training, where there is no rate and one could be recorded.
     """
 
     learning_rate: float | None
@@ -85,4 +89,5 @@ class LearningRate:
     range_losses: tuple[float, ...] = ()
     probes: tuple[Probe, ...] = ()
     ratios: tuple[float, ...] = (1.0,)
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    diagnosis: RunReport | None = None

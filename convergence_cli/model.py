@@ -199,6 +199,7 @@ class Remedy:
 
     ``change`` is empty only where no value can be given; ``why`` then says why none can. ``confidence`` is the
     probability that the remedy cures, over all causes that it answers; ``addresses`` is the one it answers most.
+    ``search`` is a command that measures the value, where one does.
     """
 
     name: str
@@ -210,6 +211,7 @@ class Remedy:
     risk: str | None = None
     snippet: str | None = None
     references: tuple[str, ...] = ()
+    search: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

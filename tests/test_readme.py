@@ -35,8 +35,8 @@ RECORDER = (ROOT / "docs" / "recorder.md").read_text(encoding="utf-8")
 sys.path.insert(0, str(ROOT / "docs"))
 generate: Any = import_module("generate")
 # The mark of the code that goes into a training.
-DUMPS, RECORDS = "def dump(", "with Recorder("
-COMMANDS = ("analyze", "try", "classify", "inspect", "ingest", "report", "rules", "explain", "demo")
+DUMPS, RECORDS, FACTORY = "def dump(", "with Recorder(", "def setup("
+COMMANDS = ("analyze", "try", "lr-find", "classify", "inspect", "ingest", "report", "rules", "explain", "demo")
 
 
 def fenced(language: str) -> list[str]:
@@ -69,7 +69,21 @@ def test_sessions_are_what_the_program_writes(command: str, shown: list[str]) ->
     assert re.fullmatch(pattern, written), f"run docs/generate.py; {command} now writes:\n{written}"
 
 
-@pytest.mark.parametrize("code", [code for code in fenced("python") if RECORDS not in code])
+@pytest.mark.parametrize("code", [code for code in fenced("python") if FACTORY in code])
+def test_a_rate_is_found_for_each_factory(code: str, tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(code, encoding="utf-8")
+    command = [sys.executable, "-m", "convergence_cli", "lr-find", "train.py:setup"]
+    environment = clean_environment(PYTHONPATH=str(ROOT), OMP_NUM_THREADS="1")
+    done = subprocess.run(command, capture_output=True, cwd=tmp_path, env=environment, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    assert 1e-5 < float(done.stdout) < 10
+
+
+def test_there_are_three_factories() -> None:
+    assert sum(FACTORY in code for code in fenced("python")) == 3
+
+
+@pytest.mark.parametrize("code", [code for code in fenced("python") if RECORDS not in code and FACTORY not in code])
 def test_code_runs_and_prints_what_it_says(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(ROOT / "fixtures", tmp_path / "fixtures")
     monkeypatch.chdir(tmp_path)
@@ -139,7 +153,7 @@ def test_every_option_and_command_named_exists(helps: dict[str, str]) -> None:
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README))
     assert len(named) > 10
     assert not named - known
-    used = set(re.findall(r"ctroubleshoot ([a-z]\w*)", "\n".join(re.findall(r"```.*?```|`[^`]+`", README, re.DOTALL))))
+    used = set(re.findall(r"ctroubleshoot ([a-z][\w-]*)", "\n".join(re.findall(r"```.*?```|`[^`]+`", README, re.DOTALL))))
     assert used <= set(COMMANDS)
     assert all(f"`{command}" in README for command in COMMANDS if command != "demo")
 
@@ -192,4 +206,4 @@ def test_workflow_is_a_list_of_steps() -> None:
 def test_files_named_exist_and_the_page_is_short() -> None:
     for name in re.findall(r"\]\((?!http)([^)#]+)", README) + re.findall(r"fixtures/[\w/.-]+", README):
         assert (ROOT / name).exists(), name
-    assert len(README.splitlines()) <= 200
+    assert len(README.splitlines()) <= 280

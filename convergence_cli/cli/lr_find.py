@@ -251,6 +251,12 @@ def _say_beside(answer: LearningRate) -> None:
     """On stderr, what a number alone does not say."""
     if answer.refused is not None:
         complain(f"{answer.refused.reason}: {answer.refused.message}", answer.refused.hint)
+        run = answer.diagnosis
+        if run is not None and run.causes and run.remedies:
+            from convergence_cli.reporters._wording import changes, percent
+
+            cause = f"{run.causes[0].name} ({percent(run.causes[0].probability)})"
+            complain(f"The diagnosis says {cause}: {'; '.join(changes(run.remedies[0], '->'))}.")
     elif answer.confidence and answer.confidence < LOW_CONFIDENCE:
         complain(f"This rate is unsure ({answer.confidence:.0%}): {answer.why}")
     for note in answer.notes:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from convergence_cli.diagnosis.catalogue import REMEDIES, RemedyModel
 from convergence_cli.diagnosis.frameworks import framework_of
+from convergence_cli.diagnosis.rate_search import search_command
 from convergence_cli.diagnosis.reference_list import references_of
 from convergence_cli.diagnosis.snippet_sheets import snippet_of
 from convergence_cli.diagnosis.values import known_rate
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from convergence_cli.model import Finding
 
 MOST = 6
+# Those whose value lr-find measures.
+RATE_REMEDIES = frozenset({"lower-learning-rate", "raise-learning-rate"})
 # A run whose facts leave less than the first of these to health, or that shows a symptom and less than the second,
 # gets remedies (benchmarks/causes.py: of healthy runs 1 to 2 %).
 SICK, SICK_WITH_SYMPTOM = 0.12, 0.5
@@ -56,6 +59,7 @@ def remedies_for(
                 risk=model.risk,
                 snippet=snippet_of(change, framework, evidence.config) if change else None,
                 references=references_of(model.name, change),
+                search=search_command(evidence) if model.name in RATE_REMEDIES else None,
             )
         )
         if len(found) == MOST:

@@ -9,15 +9,31 @@ from typing import TYPE_CHECKING
 
 from convergence_cli.learning_rate import LearningRate, Probe
 from convergence_cli.lr_find.answering import RESTARTS, by_range_test, suggested
+from convergence_cli.lr_find.handover import handed_over
 from convergence_cli.lr_find.probing import Judged, Prober, judged_loss
 from convergence_cli.lr_find.refusals import learned
 from convergence_cli.lr_find.refused import Refused, refused
-from convergence_cli.lr_find.search import BOUNDS, Bounds, Plan, broken, climb, finalists, geometric, read, unharmed
+from convergence_cli.lr_find.search import (
+    BOUNDS,
+    Bounds,
+    Plan,
+    beside,
+    broken,
+    climb,
+    finalists,
+    geometric,
+    read,
+    unharmed,
+)
 
 if TYPE_CHECKING:
+    from convergence_cli.learning_rate import Refusal
     from convergence_cli.lr_find.probing import Source
+    from convergence_cli.model import RunReport
 
 Show = Callable[[str], None]
+# From this probability on the diagnosis is believed, rather than what usually brings a refusal about.
+LIKELY = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +53,31 @@ def find(source: Source, search: Search, show: Show = lambda text: None) -> Lear
     try:
         return _found(prober, search, blank, show)
     except Refused as error:
+        show("asking the diagnosis")
+        report, recorded = handed_over(source, error.refusal.reason)
         return replace(
             blank,
-            refused=error.refusal,
-            steps=prober.steps,
+            refused=_in_the_light_of(report, error.refusal, recorded, search.plan),
+            diagnosis=report,
+            steps=prober.steps + recorded,
             probes=_by_rate(prober),
             range_rates=prober.range_rates,
             range_losses=prober.range_losses,
         )
     finally:
         source.close()
+
+
+def _in_the_light_of(report: RunReport | None, refusal: Refusal, recorded: int, plan: Plan) -> Refusal:
+    """``refusal`` with what the diagnosis knows better: that more steps would do, or the cause."""
+    if report is None:
+        return refusal
+    if refusal.reason == "no-rate-learns" and report.verdict.label == "converging":
+        hint = f"At your own rate {recorded} steps do converge: search with more, --steps {10 * plan.steps}."
+        return replace(refusal, hint=hint, cause="")
+    if report.causes and report.causes[0].probability >= LIKELY:
+        return replace(refusal, cause=report.causes[0].name)
+    return refusal
 
 
 def _found(prober: Prober, search: Search, blank: LearningRate, show: Show) -> LearningRate:
@@ -82,10 +113,15 @@ def _found(prober: Prober, search: Search, blank: LearningRate, show: Show) -> L
         )
     prober.keep(best)
     length = plan.longest(prober.steps, len(best))
-    for rate in best:
-        attempt(rate, length)
+    long = {rate: attempt(rate, length) for rate in best}
+    while long and prober.steps + length <= plan.steps:
+        # A plateau leaves steps over, as few rates are tried on it.
+        nearest = beside(min(long, key=lambda rate: (long[rate], rate)), long, search.bounds)
+        if not nearest:
+            break
+        long[nearest[0]] = attempt(nearest[0], length)
     answer = replace(answer, steps=prober.steps, probes=_by_rate(prober))
-    if not any(_learned(start, prober.judged[rate]) for rate in best):
+    if not any(_learned(start, prober.judged[rate]) for rate in long):
         raise refused(
             "no-rate-learns",
             f"No rate from {min(tried):.1e} to {max(tried):.1e} lowered the loss of {begun:.4g} within {length} steps.",

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from convergence_cli.learning_rate import Probe
-from convergence_cli.lr_find.ready import Ready, ready_from, sow
-from convergence_cli.lr_find.refusals import examine
+from convergence_cli.lr_find.ready import Ready, is_finite, ready_from, sow
+from convergence_cli.lr_find.refusals import broken_batch, check_judged, examine
 from convergence_cli.lr_find.snapshot import Randomness, Snapshot
 from convergence_cli.lr_find.training import Engine, Training
 
@@ -135,14 +135,16 @@ class Prober:
         self.ratios = training.ratios
         training = self.source.start()
         training.look_ahead()
-        return training.judged()
+        judged = training.judged()
+        check_judged(training, judged)
+        return judged
 
     def range_test(self, rates: list[float], enough: Callable[[list[float]], bool]) -> list[float]:
         """The loss before the update at each of ``rates``, in one training; ended by ``enough``."""
         training = self.source.start()
         losses: list[float] = []
         for rate in rates:
-            losses.append(training.step(rate))
+            losses.append(self._step(training, rate))
             if enough(losses):
                 break
         self.steps += training.steps
@@ -159,7 +161,7 @@ class Prober:
         before = training.steps
         broke = False
         while training.steps < steps and not broke:
-            broke = not math.isfinite(training.step(rate))
+            broke = not math.isfinite(self._step(training, rate))
         self.steps += training.steps - before
         judged = None if broke else training.judged()
         loss, train, held = judged_loss(judged)
@@ -170,6 +172,13 @@ class Prober:
         # One that broke is known to have no loss at any later step, whatever was asked for.
         made = training.steps if math.isfinite(loss) else steps
         self.probes.append(Probe(rate, _or_none(loss), made, _or_none(train), _or_none(held)))
+        return loss
+
+    def _step(self, training: Training, rate: float) -> float:
+        loss = training.step(rate)
+        # A batch that is not finite breaks every rate, and tells nothing of any.
+        if not math.isfinite(loss) and not is_finite(training.last_batch):
+            raise broken_batch(training)
         return loss
 
     def keep(self, rates: list[float]) -> None:

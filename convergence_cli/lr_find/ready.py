@@ -35,12 +35,18 @@ class Ready:
     seed: int | None = None
 
     @property
-    def ratios(self) -> list[float]:
-        """What each parameter group's rate is of the one that is searched: the optimizer's own, else the largest."""
+    def rate(self) -> float:
+        """The rate that the optimizer was made with: its own, else the largest of its groups, else a usual one."""
         rates = [float(group["lr"]) for group in self.optimizer.param_groups]
         own = self.optimizer.defaults.get("lr")
         base = float(own) if own is not None and float(own) in rates else max(rates)
-        return [rate / base for rate in rates] if base > 0 else [1.0] * len(rates)
+        return base if base > 0 else DEFAULT_RATE
+
+    @property
+    def ratios(self) -> list[float]:
+        """What each parameter group's rate is of ``rate``, the one that is searched."""
+        rates = [float(group["lr"]) for group in self.optimizer.param_groups]
+        return [rate / self.rate for rate in rates] if any(rates) else [1.0] * len(rates)
 
 
 def ready_from(answer: Any, where: str) -> Ready:

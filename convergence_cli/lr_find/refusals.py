@@ -95,6 +95,15 @@ def _check_gradients(training: Training) -> None:
             )
 
 
+def check_judged(training: Training, judged: tuple[list[float], list[float]]) -> None:
+    """Raise ``Refused`` where a batch by which trainings are judged has no finite loss at the start."""
+    for batches, losses in zip((training.seen, training.held), judged, strict=True):
+        for batch, loss in zip(batches, losses, strict=True):
+            if not math.isfinite(loss):
+                training.last_batch = batch
+                raise broken_batch(training)
+
+
 def broken_batch(training: Training) -> Refused:
     """Why the loss was not finite on the batch that was trained on last."""
     batch = training.last_batch
@@ -103,7 +112,7 @@ def broken_batch(training: Training) -> Refused:
         part = "The batch" if not pair else "The input" if not is_finite(batch[0]) else "The target"
         return refused(
             "non-finite-input",
-            f"{part} holds values that are not finite, in batch {training.batches} of the loader.",
+            f"{part} holds values that are not finite, in one of the first {training.batches} batches.",
             "Drop or fill these rows; a column that never varies gives NaN when it is standardized.",
         )
     return refused(

@@ -9,7 +9,7 @@ mixes what each rate does with what the smaller ones did before it, a restart do
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -174,3 +174,11 @@ def finalists(tried: dict[float, float], kept: int) -> list[float]:
     """The ``kept`` best rates, best first."""
     finite = [rate for rate, loss in tried.items() if math.isfinite(loss)]
     return sorted(finite, key=lambda rate: (tried[rate], rate))[:kept]
+
+
+def beside(best: float, known: Collection[float], bounds: Bounds = BOUNDS) -> list[float]:
+    """Rates near ``best`` that are not ``known`` yet: beyond it where nothing is known, then a quarter decade away."""
+    place = round(math.log10(best) * PER_DECADE)
+    steps = [-HALF] if best <= min(known) else [HALF] if best >= max(known) else []
+    rates = [10 ** ((place + step) / PER_DECADE) for step in (*steps, QUARTER, -QUARTER)]
+    return [rate for rate in rates if rate not in known and bounds[0] <= rate <= bounds[1]]

@@ -46,8 +46,8 @@ class Training:
         self.batches = 0
         self.steps = 0
         self._stream = self._endless()
-        self._held = self._held_out_batches()
-        self._seen: list[Any] = []
+        self.held = self._held_out_batches()
+        self.seen: list[Any] = []
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=engine.precision == "fp16")
 
     def _held_out_batches(self) -> list[Any]:
@@ -101,8 +101,8 @@ class Training:
         total = 0.0
         for _ in range(self.engine.accumulate):
             self.last_batch = next(self._stream)
-            if len(self._seen) < JUDGED_BATCHES:
-                self._seen.append(self.last_batch)
+            if len(self.seen) < JUDGED_BATCHES:
+                self.seen.append(self.last_batch)
             loss = self.loss_of(self.last_batch)
             value = float(loss.detach())
             total += value / self.engine.accumulate
@@ -114,15 +114,15 @@ class Training:
 
     def look_ahead(self) -> None:
         """Take the first batches without training on them, to judge the start by the batches of a training."""
-        while len(self._seen) < JUDGED_BATCHES:
-            self._seen.append(next(self._stream))
+        while len(self.seen) < JUDGED_BATCHES:
+            self.seen.append(next(self._stream))
 
     def judged(self) -> tuple[list[float], list[float]]:
         """Losses in evaluation mode: of the first batches trained on, and of those held out."""
         with torch.no_grad(), evaluating(self.ready.model):
             return (
-                [float(self.loss_of(batch)) for batch in self._seen],
-                [float(self.loss_of(batch)) for batch in self._held],
+                [float(self.loss_of(batch)) for batch in self.seen],
+                [float(self.loss_of(batch)) for batch in self.held],
             )
 
 

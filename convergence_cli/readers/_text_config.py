@@ -47,10 +47,15 @@ _LINE = re.compile(
 )
 _DUMP = re.compile(r"(?:Namespace|Config|Arguments|Params|args|config|hparams)\b|^\s*([=*#~-])\1{2,} ", re.IGNORECASE)
 _PAIR = re.compile(rf"(?<![\w.])[\"']?([A-Za-z][\w-]{{0,40}})[\"']?\s?[:=]\s?{_VALUE}")
+# What Lightning prints when its learning-rate finder has set the rate.
+_FINDER = re.compile(r"Learning rate set to ([\d.]{1,30}(?:[eE][-+]?\d{1,3})?)\s*$")
 
 
 def settings_in(text: str) -> dict[str, object]:
     """The settings on one line, under the name as printed and under the canonical one; empty where none."""
+    found_rate = _FINDER.search(text) if len(text) <= 8192 and "Learning rate set to" in text else None
+    if found_rate is not None and isinstance(rate := _scalar(found_rate[1]), (int, float)):
+        return {"learning_rate": rate, "lr_finder": "lightning"}
     if len(text) > 8192 or not (":" in text or "=" in text or "..." in text):
         return {}
     match = _LINE.match(text)

@@ -23,6 +23,7 @@ _FILES = (
     "config.json", "config.yaml", "config.yml", "hparams.json", "hparams.yaml", "args.json", "args.yaml",
     "params.json", "params.yaml", "training_args.json", "run_config.json", ".hydra/config.yaml",
 )  # fmt: skip
+LR_FIND_FILE, STARTED_FILE = "lr-find.json", "wandb-metadata.json"
 _LOG_FOLDER = re.compile(r"^(train|logs?|metrics|checkpoint-\d+|version_\d+|tensorboard|tb)$")
 
 # canonical key: the names it goes by, the surest first. Compared in lower case, "-" as "_".
@@ -89,10 +90,45 @@ def read_config(folder: Path, beside: Path) -> tuple[dict[str, Any], list[str]]:
                 continue
             for key, value in found.items():
                 raw.setdefault(key, value)
+        for key, value in (*_measured_window(place, beside), *_start_of(place)):
+            raw.setdefault(key, value)
         if place.name == "metrics":
             for key, value in _mlflow_params(place.parent / "params"):
                 raw.setdefault(key, value)
     return canonical(raw), notes
+
+
+def _measured_window(folder: Path, beside: Path) -> Iterator[tuple[str, Any]]:
+    """What ``lr-find`` measured for this model, from its answer; its own rate is not the one that was trained with."""
+    path = folder / LR_FIND_FILE
+    if path == beside or not _is_plain_file(path):
+        return
+    try:
+        answer = _load(path)
+    except (SourceError, ValueError):
+        return
+    window = answer.get("window")
+    if isinstance(window, list) and len(window) == 2:
+        yield from zip(("lr_find.low", "lr_find.high"), window, strict=True)
+    for key in ("learning_rate", "diverges_at"):
+        yield f"lr_find.{'rate' if key == 'learning_rate' else key}", answer.get(key)
+
+
+def _start_of(folder: Path) -> Iterator[tuple[str, Any]]:
+    """The script and its arguments, which W&B keeps in ``wandb-metadata.json``."""
+    path = folder / STARTED_FILE
+    if not _is_plain_file(path):
+        return
+    try:
+        known = _load(path)
+    except (SourceError, ValueError):
+        return
+    program = known.get("codePath") or known.get("program")
+    if isinstance(program, str):
+        yield "started.program", program
+    words = known.get("args")
+    if isinstance(words, list) and all(isinstance(word, str) for word in words):
+        yield "started.args", " ".join(words)
 
 
 def canonical(raw: Mapping[str, Any]) -> dict[str, Any]:

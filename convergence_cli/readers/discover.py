@@ -46,7 +46,7 @@ _NEVER = re.compile(
 _NOT_RUNS = re.compile(
     r"(?i)^(config|hparams?|hyperparams?|args|params|training_args|run_config|tokenizer.*|vocab|special_tokens.*"
     r"|added_tokens|generation_config|preprocessor_config|model\.safetensors\.index|package|environment"
-    r"|wandb-summary|wandb-metadata|all_results|train_results|eval_results|opt|settings)\.json$"
+    r"|wandb-summary|wandb-metadata|lr-find|all_results|train_results|eval_results|opt|settings)\.json$"
     r"|^time_left\.tsv$|^(requirements|license|readme|labels|vocab|merges|diff|conda-environment).*\.txt$|^tune_results\.csv$"
 )
 # The first line of the table that inspect writes: saved in the run, it is no log of it.

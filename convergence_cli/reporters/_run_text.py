@@ -257,6 +257,8 @@ def _remedy(remedy: Remedy, page: Page) -> Iterator[str]:
     answered = f"for {printable(remedy.addresses)}; cures with {percent(remedy.confidence)}"
     text = f"{sentence(remedy.why)} ({answered})"
     yield from page.wrap(text, "      ", 3)
+    if remedy.search:
+        yield from page.wrap(f"or measure it: {printable(remedy.search)}", "      ")
     if page.full:
         if remedy.risk:
             yield from page.wrap(f"risk: {sentence(remedy.risk)}", "      ")

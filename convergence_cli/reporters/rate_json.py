@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from convergence_cli.codec import TOOL, plain
+from convergence_cli.codec import TOOL, plain, run_data
 from convergence_cli.model import SCHEMA_VERSION
 from convergence_cli.reporters import PLAIN, Look
 
@@ -47,5 +47,6 @@ def to_data(answer: LearningRate) -> dict[str, Any]:
         "start_loss": plain(answer.start_loss),
         "probes": [plain(probe) for probe in answer.probes],
         "range_test": {"learning_rate": plain(answer.range_rates), "loss": plain(answer.range_losses)},
+        "diagnosis": None if answer.diagnosis is None else run_data(answer.diagnosis),
         "notes": list(answer.notes),
     }

@@ -6,11 +6,12 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from convergence_cli.printable import printable
 from convergence_cli.reporters import PLAIN, Look
 from convergence_cli.reporters._layout import UNICODE, glyphs, painter
 from convergence_cli.reporters._run_text import Page
 from convergence_cli.reporters._sparkline import sparkline
-from convergence_cli.reporters._wording import percent, sentence
+from convergence_cli.reporters._wording import changes, percent, sentence
 
 if TYPE_CHECKING:
     from convergence_cli.learning_rate import LearningRate, Probe
@@ -72,8 +73,23 @@ def _refusal(answer: LearningRate, page: Page) -> Iterator[str]:
     yield from _row("why", sentence(refused.message), page)
     if refused.hint:
         yield from _row("what to do", sentence(refused.hint), page)
+    yield from _diagnosis(answer, page)
     if refused.cause:
         yield from _row("more", f"ctroubleshoot explain {refused.cause}", page, "dim")
+
+
+def _diagnosis(answer: LearningRate, page: Page) -> Iterator[str]:
+    """What a recorded training was found to be, its first cause and its first remedy."""
+    run = answer.diagnosis
+    if run is None:
+        return
+    told = f"{run.verdict.label} ({percent(run.verdict.confidence)})"
+    if run.causes:
+        told += f"; likely {printable(run.causes[0].name)} ({percent(run.causes[0].probability)})"
+    yield from _row("diagnosis", told, page)
+    if run.remedies:
+        for change in changes(run.remedies[0], page.glyphs.arrow):
+            yield from _row("change", change, page)
 
 
 def _tried(answer: LearningRate, page: Page) -> Iterator[str]:

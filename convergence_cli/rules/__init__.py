@@ -22,6 +22,7 @@ FAMILIES = (
     "progress",
     "generalisation",
     "learning_rate",
+    "finders",
     "gradient_norm",
     "log",
     "gradients",

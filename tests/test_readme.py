@@ -153,7 +153,9 @@ def test_every_option_and_command_named_exists(helps: dict[str, str]) -> None:
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README))
     assert len(named) > 10
     assert not named - known
-    used = set(re.findall(r"ctroubleshoot ([a-z][\w-]*)", "\n".join(re.findall(r"```.*?```|`[^`]+`", README, re.DOTALL))))
+    used = set(
+        re.findall(r"ctroubleshoot ([a-z][\w-]*)", "\n".join(re.findall(r"```.*?```|`[^`]+`", README, re.DOTALL)))
+    )
     assert used <= set(COMMANDS)
     assert all(f"`{command}" in README for command in COMMANDS if command != "demo")
 

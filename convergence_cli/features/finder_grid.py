@@ -15,12 +15,12 @@ _GRIDS = ((-8.0, LIGHTNING), (-7.0, FASTAI))
 _STEP, _COUNT = 0.08, 100
 # Of a grid step: what single precision leaves of a rate.
 _NEAR = 1e-4
-_TYPED_DIGITS = 4
+_TYPED_DIGITS, _TYPED = 4, 1e-7
 
 
 def finder_of(rate: float) -> str | None:
     """``lightning``, ``fastai`` (torch-lr-finder has the same grid), or None for a rate that could be typed."""
-    if not 0 < rate < 1e3 or float(f"{rate:.{_TYPED_DIGITS - 1}e}") == rate:
+    if not 0 < rate < 1e3 or math.isclose(float(f"{rate:.{_TYPED_DIGITS - 1}e}"), rate, rel_tol=_TYPED):
         return None
     for lowest, finder in _GRIDS:
         place = (math.log10(rate) - lowest) / _STEP

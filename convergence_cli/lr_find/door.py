@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -61,8 +62,8 @@ def find_learning_rate(
     import torch
 
     _check(steps, bounds, method, accumulate, amp, schedule)
-    engine = Engine(accumulate, amp, None if device == "auto" else torch.device(device))
-    where = "find_learning_rate"
+    engine = Engine(accumulate, amp, None if device == "auto" else _device(device))
+    where = _name_of(model)
     with kept_randomness():
         source: Source
         if isinstance(model, torch.nn.Module):
@@ -98,3 +99,21 @@ def _check(
         raise UsageError(f"'{printable(amp)}' is no precision.", "Choose from: bf16, fp16.")
     if schedule is not None and schedule not in SCHEDULES:
         raise UsageError(f"'{printable(schedule)}' is no schedule.", f"Choose from: {', '.join(SCHEDULES)}.")
+
+
+def _name_of(model: Any) -> str:
+    """Where the user finds ``model``: ``train.py:setup`` for a function."""
+    code = getattr(model, "__code__", None)
+    return "find_learning_rate" if code is None else f"{os.path.basename(code.co_filename)}:{code.co_name}"
+
+
+def _device(name: str) -> torch.device:
+    import torch
+
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"'{printable(name)}' is no device.", "Write for example cpu or cuda:0.") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UsageError(f"There is no {printable(name)} here.", "Leave --device out to use what there is.")
+    return device

@@ -113,7 +113,7 @@ def _tried(answer: LearningRate, page: Page) -> Iterator[str]:
 
 
 def _bar(rate: float, probe: Probe, best: float, start: float, page: Page) -> str:
-    room = max(min(page.look.width - _LABEL - 24, _MOST_BAR), 5)
+    room = max(min(page.look.width - _LABEL - 23, _MOST_BAR), 1)
     head = f"  {rate:<{_LABEL}.2g}"
     if probe.loss is None:
         return head + page.paint("broke", "red")

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import argparse
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from lr_find.ours import METHODS, answers
 from lr_find.scores import scores_of, summary
@@ -18,6 +21,8 @@ from lr_find.tasks import TASKS
 
 SEEDS = (11, 12, 13, 14, 15)
 PEERS = "peers.json"
+WITHIN = 0.05
+CONFIDENCES = (0.0, 0.5, 0.75, 0.85, 0.92, 1.0)
 
 
 def main() -> None:
@@ -47,6 +52,7 @@ def main() -> None:
             if method == METHODS[0]:
                 print(f"most steps, {schedule}: {max(answer['steps'] for answer in found.values())}")
                 _by_task(schedule, scores_of(rates, swept, schedule))
+                _calibration(schedule, found, scores_of(rates, swept, schedule))
         for name, suggested in public["suggestions"].items():
             mine = {key: rate for key, rate in suggested.items() if key.split("|")[0] in given.tasks}
             taken = [steps for key, steps in public["steps"][name].items() if key in mine]
@@ -63,6 +69,19 @@ def _by_task(schedule: str, scores: dict[str, Any]) -> None:
         row = summary([score for key, score in scores.items() if key.split("|")[0] == task])
         shown = ", ".join(f"{column} {value:.3f}" for column, value in row.items())
         print(f"task {task}, {schedule}: {shown}")
+
+
+def _calibration(schedule: str, found: dict[str, Any], scores: dict[str, Any]) -> None:
+    """How sure it was, and how often it was right: within 5 % of the best rate's fall."""
+    said = np.array([answer["confidence"] for answer in found.values()])
+    right = np.array([scores[key].train_regret <= WITHIN for key in found])
+    error = 0.0
+    for low, high in pairwise(CONFIDENCES):
+        chosen = (said > low) & (said <= high)
+        if chosen.any():
+            error += float(abs(said[chosen].mean() - right[chosen].mean()) * chosen.mean())
+            print(f"confidence {low:.2f} to {high:.2f}, {schedule}: {right[chosen].mean():.3f} of {chosen.sum()} right")
+    print(f"calibration error of the confidence, {schedule}: {error:.3f}")
 
 
 def _table(rows: list[tuple[str, str, float, dict[str, float]]]) -> None:

@@ -27,7 +27,7 @@ FEWEST_POINTS = 10
 def suggested(answer: LearningRate, edge: float | None, *, lower: bool = True) -> LearningRate:
     """``answer`` with the rate, window and confidence that its probes give; the range test broke above ``edge``.
 
-    Without ``lower`` the best rate itself is given: the one that leaves a plateau, or the best of whole trainings.
+    Without ``lower`` the best rate itself is given: that of whole trainings, for which there is no longer one.
     """
     best = suggestion.best_of(answer.probes)
     start = answer.start_loss
@@ -35,7 +35,7 @@ def suggested(answer: LearningRate, edge: float | None, *, lower: bool = True) -
     assert best is not None
     excess = suggestion.excesses(answer.probes, start, best)
     low, high = suggestion.window(excess, best.rate)
-    rate = suggestion.shaded(best.rate, answer.schedule) if lower else suggestion.two_digits(best.rate)
+    rate = suggestion.shaded(excess, best.rate, answer.schedule) if lower else suggestion.two_digits(best.rate)
     return replace(
         answer,
         learning_rate=rate,

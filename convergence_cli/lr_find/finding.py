@@ -104,7 +104,7 @@ def _found(prober: Prober, search: Search, blank: LearningRate, show: Show) -> L
         return prober.attempt(rate, steps)
 
     tried, moved = climb(attempt, test, plan, begun, search.bounds)
-    best = finalists(tried, plan.kept) if moved else unharmed(tried, begun, test.noise, plan.kept)
+    best = finalists(tried, plan.kept) if moved else unharmed(tried, begun, test.noise, plan.kept - 1)
     if not any(map(math.isfinite, tried.values())):
         raise refused(
             "every-rate-diverges",
@@ -112,7 +112,7 @@ def _found(prober: Prober, search: Search, blank: LearningRate, show: Show) -> L
             "Look for an overflow in the loss, inputs of enormous size, or a gradient that is not that of the loss.",
         )
     prober.keep(best)
-    length = plan.longest(prober.steps, len(best))
+    length = plan.longest(prober.steps, len(best), plateau=not moved)
     long = {rate: attempt(rate, length) for rate in best}
     while long and prober.steps + length <= plan.steps:
         # A plateau leaves steps over, as few rates are tried on it.
@@ -129,7 +129,7 @@ def _found(prober: Prober, search: Search, blank: LearningRate, show: Show) -> L
             "labels or the initialization are at fault.",
         )
     stopped = len(losses) < len(rates)
-    return suggested(answer, test.edge if stopped else None, lower=moved)
+    return suggested(answer, test.edge if stopped else None)
 
 
 def _learned(start: Judged, after: Judged | None) -> bool:

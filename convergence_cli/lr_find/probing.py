@@ -12,7 +12,7 @@ from convergence_cli.lr_find.refusals import broken_batch, check_judged, examine
 from convergence_cli.lr_find.snapshot import Randomness, Snapshot
 from convergence_cli.lr_find.training import Engine, Training
 
-HELD_OUT_WEIGHT = 0.75
+HELD_OUT_WEIGHT = 0.5
 Judged = tuple[list[float], list[float]]
 
 

@@ -28,9 +28,11 @@ RANGE_SMOOTHING = 0.7
 QUIET = 0.25
 # Below this many noise deviations of fall, the lowest loss of a range test is noise.
 CLEAR_FALL = 2.0
+# A short training that fell by less than this share of the noise of one batch has not left its plateau.
+PLATEAU = 0.6
 # From the edge, or the lowest loss, of a continuous test down to the best rate; measured on benchmarks/lr_find.
 BELOW = 0.75
-MOST_LONG = 1 / 4
+MOST_LONG, MOST_LONG_AFTER_PLATEAU = 1 / 4, 3 / 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +57,14 @@ class Plan:
         """Of each of the best, the first steps counted; more where steps are left over."""
         return max(self.steps // 6, 10)
 
-    def longest(self, spent: int, trainings: int) -> int:
-        """The length of the last ``trainings`` when ``spent`` steps have been made, at most a quarter of all."""
+    def longest(self, spent: int, trainings: int, *, plateau: bool = False) -> int:
+        """The length of the last ``trainings`` when ``spent`` steps have been made, at most a quarter of all.
+
+        A ``plateau`` takes longer to leave.
+        """
         left = (self.steps - spent) // max(trainings, 1)
-        return min(max(self.short + left, self.long), int(MOST_LONG * self.steps))
+        most = MOST_LONG_AFTER_PLATEAU if plateau else MOST_LONG
+        return min(max(self.short + left, self.long), int(most * self.steps))
 
     @property
     def tries(self) -> int:
@@ -153,7 +159,7 @@ def climb(
             # All did harm: the way is down, from the lowest.
             steps: tuple[int, ...] = (-2 * HALF if math.isinf(tried[best]) else -HALF,)
             best = min(tried)
-        elif tried[best] > start - test.noise and not test.fell:
+        elif tried[best] > start - PLATEAU * test.noise and not test.fell:
             break
         else:
             steps = (-HALF, HALF, -QUARTER, QUARTER)
@@ -162,7 +168,7 @@ def climb(
             break
         attempted(following)
     losses = {10 ** (place / PER_DECADE): loss for place, loss in sorted(tried.items())}
-    return losses, min(losses.values(), default=math.inf) <= start - test.noise or test.fell
+    return losses, min(losses.values(), default=math.inf) <= start - PLATEAU * test.noise or test.fell
 
 
 def unharmed(tried: dict[float, float], start: float, noise: float, kept: int) -> list[float]:

@@ -9,17 +9,20 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from convergence_cli.learning_rate import Probe
 
 WITHIN = 0.05
+# What counts as equally good, as a share of the best one's fall, and how many decades down equals are followed.
+AS_GOOD, MOST_BELOW = 0.002, 1.0
 # A constant rate has to suit the whole training, and what is best for the first hundred steps is above what is
-# best for more of them; a decaying one starts high and ends low. Decades, measured on benchmarks/lr_find.
+# best for more of them; a decaying one starts high and ends low. Decades. All measured on benchmarks/lr_find.
 SHADES = {"constant": -0.25, "cosine": 0.0}
+# What takes from the confidence how much; a rate of less than a quarter of excess trains, too.
+SUREST, DOUBTS = 0.97, {"alone": 0.4, "at-the-edge": 0.15, "changed": 0.08, "narrow": 0.06}
+NEAR, CHANGED, NARROW = 0.25, 0.3, 0.3
 
 
 def best_of(probes: Sequence[Probe]) -> Probe | None:
@@ -51,23 +54,30 @@ def window(excess: Mapping[float, float], best: float) -> tuple[float, float]:
     rates = [math.log10(rate) for rate in excess]
     values = list(excess.values())
     at = list(excess).index(best)
-    ends = [_end(rates[at::-1], values[at::-1]), _end(rates[at:], values[at:])]
+    ends = [_end(rates[at::-1], values[at::-1], WITHIN), _end(rates[at:], values[at:], WITHIN)]
     return 10 ** ends[0], 10 ** ends[1]
 
 
-def _end(rates: Sequence[float], values: Sequence[float]) -> float:
-    """Where ``values`` first pass the limit, going away from the best."""
+def _end(rates: Sequence[float], values: Sequence[float], limit: float) -> float:
+    """Where ``values`` first pass ``limit``, going away from the best."""
     for place in range(1, len(rates)):
         here, there = values[place - 1], values[place]
-        if there > WITHIN:
-            share = min(max((WITHIN - here) / (there - here), 0.0), 1.0) if there > here else 0.0
+        if there > limit:
+            share = min(max((limit - here) / (there - here), 0.0), 1.0) if there > here else 0.0
             return rates[place - 1] + share * (rates[place] - rates[place - 1])
     return rates[-1]
 
 
-def shaded(best: float, schedule: str) -> float:
-    """The rate to train with, given the best of the short trainings, to two digits."""
-    return two_digits(best * 10 ** SHADES[schedule])
+def shaded(excess: Mapping[float, float], best: float, schedule: str) -> float:
+    """The rate to train with, to two digits: of those that are as good as the best one the lowest, and then
+
+    below it where the rate is to be constant. What a higher rate gains there is chance, and what it costs, in
+    generalisation or in a training that breaks later, is not.
+    """
+    rates = [math.log10(rate) for rate in excess]
+    at = list(excess).index(best)
+    lowest = _end(rates[at::-1], list(excess.values())[at::-1], AS_GOOD)
+    return two_digits(10 ** (max(lowest, math.log10(best) - MOST_BELOW) + SHADES[schedule]))
 
 
 def two_digits(rate: float) -> float:
@@ -84,24 +94,24 @@ def diverges_at(probes: Sequence[Probe], start: float, best: float, edge: float 
 
 
 def confidence(probes: Sequence[Probe], excess: Mapping[float, float], best: Probe) -> float:
-    """How likely the rate trains to within 5 % of the best one's fall, fitted on benchmarks/lr_find.
+    """How likely the rate trains to within 5 % of the best one's fall; the terms were fitted on benchmarks/lr_find.
 
-    It is lower where a side of the best was not tried, where short and longer trainings name different rates, and
-    where only one rate trains at all.
+    It is lower where only one rate trains at all, where a side of the best was not tried, where short and longer
+    trainings name different rates, and where the window is narrow.
     """
     rates = sorted(excess)
-    at = rates.index(best.rate)
-    value = 0.97
-    if at in (0, len(rates) - 1):
-        value -= 0.2
     shortest = min(probe.steps for probe in probes)
     first = [probe for probe in probes if probe.steps == shortest and probe.loss is not None]
     early = min(first, key=lambda probe: (probe.loss, probe.rate), default=best)
-    value -= 0.1 * min(abs(math.log10(early.rate / best.rate)), 2.0)
-    near = sum(value < 0.25 for value in excess.values())
-    if near < 2:
-        value -= 0.15
-    return round(float(np.clip(value, 0.05, 0.99)), 2)
+    low, high = window(excess, best.rate)
+    alone = sum(value < NEAR for value in excess.values()) < 2
+    doubts = {
+        "alone": alone,
+        "at-the-edge": best.rate in (rates[0], rates[-1]),
+        "changed": abs(math.log10(early.rate / best.rate)) > CHANGED,
+        "narrow": not alone and math.log10(high / low) < NARROW,
+    }
+    return round(SUREST - sum(DOUBTS[name] for name, holds in doubts.items() if holds), 2)
 
 
 def why(excess: Mapping[float, float], best: Probe, rate: float, schedule: str) -> str:

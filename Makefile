@@ -9,10 +9,12 @@ ZOO ?= .bench/zoo
 ZOO_SIZE ?= 1
 ZOO_SEED ?= 0
 REPAIR_SIZE ?= 1
+LR_CACHE ?= .bench/lr_find
+LR_PEERS := .venv-lr-peers/.installed
 
 .PHONY: demo test test-integrations lint coverage dev fixtures clean
 .PHONY: bench-corpus bench-startup bench-read bench-tensors bench-stats bench-smdebug bench-recorder
-.PHONY: zoo bench-zoo bench-classifiers fit-classifier bench-causes bench-repair fit-causes
+.PHONY: bench-lr-find zoo bench-zoo bench-classifiers fit-classifier bench-causes bench-repair fit-causes
 
 demo: $(STAMP)
 	@$(BIN)/ctroubleshoot demo
@@ -87,6 +89,21 @@ bench-causes: zoo
 bench-repair: zoo
 	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/repair.py $(ZOO) --size $(REPAIR_SIZE)
 
+# Sweeps (three quarters of an hour on two cores) and the public finders' suggestions are kept in LR_CACHE.
+bench-lr-find: $(STAMP) $(LR_CACHE)/peers.json
+	@cd benchmarks && OMP_NUM_THREADS=1 PYTHONPATH=$(abspath tests) $(abspath $(BIN))/python -m lr_find --cache $(abspath $(LR_CACHE))
+
+$(LR_CACHE)/peers.json: | $(LR_PEERS)
+	@mkdir -p $(LR_CACHE)
+	@cd benchmarks && PYTHONPATH=$(abspath .):$(abspath tests) $(abspath $(dir $(LR_PEERS)))/bin/python -m lr_find.peers \
+		--out $(abspath $(LR_CACHE))/peers.json --seeds 11 12 13 14 15
+
+$(LR_PEERS): benchmarks/lr_find/requirements.txt
+	$(PYTHON) -m venv $(dir $(LR_PEERS))
+	$(dir $(LR_PEERS))bin/python -m pip install --quiet -c constraints.txt torch==2.13.0
+	$(dir $(LR_PEERS))bin/python -m pip install --quiet -c constraints.txt -r benchmarks/lr_find/requirements.txt
+	@touch $(LR_PEERS)
+
 dev: $(STAMP)
 
 # pip before 26 writes start scripts that import re, which costs half an interpreter start.
@@ -109,4 +126,4 @@ fixtures:
 		.venv-fixtures/bin/python fixtures/make_$$what.py; done
 
 clean:
-	rm -rf $(VENV) .venv-fixtures .venv-integrations build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
+	rm -rf $(VENV) .venv-fixtures .venv-integrations .venv-lr-peers build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

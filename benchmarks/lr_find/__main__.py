@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from lr_find.held_out import HELD_OUT
 from lr_find.ours import METHODS, answers
 from lr_find.scores import scores_of, summary
 from lr_find.sweeps import SCHEDULES, sweeps
@@ -31,7 +32,10 @@ def main() -> None:
     options.add_argument("--cache", type=Path, default=Path(".bench/lr_find"))
     options.add_argument("--tasks", nargs="*", default=list(TASKS), metavar="TASK")
     options.add_argument("--workers", type=int, default=2)
+    options.add_argument("--held-out", action="store_true", help="on the tasks by which nothing was chosen")
     given = options.parse_args()
+    if given.held_out:
+        given.tasks = list(HELD_OUT)
     swept = sweeps(given.cache, given.tasks, given.workers)
     ours = answers(given.cache, given.tasks, SEEDS, given.workers)
     public: dict[str, dict[str, Any]] = {"suggestions": {}, "steps": {}}

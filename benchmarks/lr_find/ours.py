@@ -12,8 +12,8 @@ import torch
 
 from convergence_cli import find_learning_rate, lr_find
 from convergence_cli.reporters.rate_json import to_data
+from lr_find.held_out import EVERY
 from lr_find.sweeps import SCHEDULES
-from lr_find.tasks import TASKS
 
 METHODS = ("restarts", "range")
 
@@ -22,7 +22,7 @@ def search(job: tuple[str, int, str, str]) -> dict[str, Any]:
     """One search, as the command line would make it, and the answer's JSON."""
     name, seed, schedule, method = job
     torch.set_num_threads(1)
-    task = TASKS[name]
+    task = EVERY[name]
     answer = find_learning_rate(lambda: task.setup(seed, schedule), seed=seed, schedule=schedule, method=method)
     return to_data(answer)
 

@@ -47,6 +47,7 @@ from lightning.pytorch.tuner import Tuner
 from matplotlib import pyplot
 from torch_lr_finder import LRFinder, TrainDataLoaderIter
 
+from lr_find.held_out import EVERY
 from lr_find.tasks import TASKS
 
 Said = tuple[float | None, ...]
@@ -134,7 +135,7 @@ def suggest(finder: Finder, count: int, task: str, seed: int) -> tuple[Said, int
     """The suggestions of one run, the updates of the weights that it took, and the error where it raised one."""
     random.seed(seed)
     np.random.seed(seed)
-    ready = TASKS[task].setup(seed)
+    ready = EVERY[task].setup(seed)
     taken = []
     ready["optimizer"].register_step_post_hook(lambda *_: taken.append(1))
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(StringIO()), redirect_stderr(StringIO()):
@@ -180,7 +181,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="lr_find.peers", description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="JSON file of the suggestions")
     parser.add_argument("--seeds", type=int, nargs="+", default=[11, 12, 13, 14, 15])
-    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS), metavar="NAME")
+    parser.add_argument("--tasks", nargs="+", choices=EVERY, default=list(TASKS), metavar="NAME")
     args = parser.parse_args()
     torch.set_num_threads(1)
     logging.getLogger("lightning.pytorch").setLevel(logging.CRITICAL)

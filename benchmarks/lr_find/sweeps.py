@@ -8,14 +8,17 @@ import json
 import math
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from lr_find import tasks
-from lr_find.tasks import TASKS, Batches, Task
+from lr_find.held_out import EVERY
+
+if TYPE_CHECKING:
+    from lr_find.tasks import Batches, Task
 
 GRID = np.round(10.0 ** np.arange(-6, 2.01, 0.25), 12)
 STEPS = 400
@@ -75,7 +78,7 @@ def start(task: Task, seed: int) -> tuple[float, float]:
 def sweep(name: str, schedule: str) -> dict[str, Any]:
     """All rates of the grid and all seeds: ``losses`` (rate, seed, noted step, training and validation)."""
     torch.set_num_threads(1)
-    task = TASKS[name]
+    task = EVERY[name]
     losses = [[train(task, float(rate), seed, schedule) for seed in SEEDS] for rate in GRID]
     return {"task": name, "schedule": schedule, "losses": losses, "start": [start(task, seed) for seed in SEEDS]}
 

@@ -100,11 +100,14 @@ def loss_of(data: Data) -> Callable[[Tensor, Tensor], Tensor]:
     return functional.cross_entropy if data.classes else functional.mse_loss
 
 
-def _mlp(*hidden: int, function: str = "relu", **options: Any) -> Build:
+def build_mlp(*hidden: int, function: str = "relu", **options: Any) -> Build:
+    """Linear layers of these widths."""
     return lambda data: Stack((data.width, *hidden, _outputs(data)), function, **options)
 
 
-def _he(*hidden: int, function: str = "relu", **options: Any) -> Build:
+def build_he(*hidden: int, function: str = "relu", **options: Any) -> Build:
+    """The same with He's initialization, which deep ones need."""
+
     def build(data: Data) -> nn.Module:
         model = Stack((data.width, *hidden, _outputs(data)), function, **options)
         for name in model.layers:
@@ -118,54 +121,57 @@ def _outputs(data: Data) -> int:
     return data.classes or int(data.y.shape[-1])
 
 
-def _cnn(**options: Any) -> Build:
+def build_cnn(**options: Any) -> Build:
+    """Two convolutions on square pictures."""
     return lambda data: Pictures(data.classes, data.image, "relu", channels=(8, 12), **options)
 
 
-def _recurrent(cell: str) -> Build:
+def build_recurrent(cell: str) -> Build:
+    """A recurrent layer, by the name of its cell."""
     return lambda data: Recurrent(data.width, _outputs(data), cell)
 
 
-def _transformer(**options: Any) -> Build:
+def build_transformer(**options: Any) -> Build:
+    """A causal language model of two blocks."""
     return lambda data: Transformer(data.classes, length=LENGTH, width=24, **options)
 
 
-LINEAR = _mlp()
-AUTOENCODER = _mlp(32, 8, 32)
+LINEAR = build_mlp()
+AUTOENCODER = build_mlp(32, 8, 32)
 TASKS: dict[str, Task] = {
     task.name: task
     for task in (
-        Task("digits-mlp-sgd", "digits", _mlp(64, 64), "sgd"),
-        Task("digits-mlp-momentum", "digits", _mlp(64, 64), "momentum"),
-        Task("digits-mlp-adam", "digits", _mlp(64, 64), "adam"),
-        Task("digits-batchnorm-sgd", "digits", _mlp(64, 64, norm="batch"), "sgd"),
-        Task("digits-batchnorm-adam", "digits", _mlp(64, 64, norm="batch"), "adam"),
-        Task("digits-deep-tanh-momentum", "digits", _mlp(*(48,) * 6, function="tanh"), "momentum"),
-        Task("digits-deep-relu-adamw", "digits", _he(*(48,) * 7), "adamw"),
+        Task("digits-mlp-sgd", "digits", build_mlp(64, 64), "sgd"),
+        Task("digits-mlp-momentum", "digits", build_mlp(64, 64), "momentum"),
+        Task("digits-mlp-adam", "digits", build_mlp(64, 64), "adam"),
+        Task("digits-batchnorm-sgd", "digits", build_mlp(64, 64, norm="batch"), "sgd"),
+        Task("digits-batchnorm-adam", "digits", build_mlp(64, 64, norm="batch"), "adam"),
+        Task("digits-deep-tanh-momentum", "digits", build_mlp(*(48,) * 6, function="tanh"), "momentum"),
+        Task("digits-deep-relu-adamw", "digits", build_he(*(48,) * 7), "adamw"),
         Task("pictures-autoencoder-adam", "digit_pictures", AUTOENCODER, "adam"),
         Task("mixtures-autoencoder-rmsprop", "low_rank", AUTOENCODER, "rmsprop"),
-        Task("shapes-cnn-adamw", "shapes", _cnn(), "adamw", 32),
-        Task("digits-cnn-momentum", "digits", _cnn(), "momentum", 32),
-        Task("shapes-cnn-batchnorm-adam", "shapes", _cnn(norm=True), "adam", 32),
-        Task("digits-cnn-batchnorm-momentum", "digits", _cnn(norm=True), "momentum", 32),
-        Task("waves-gru-adam", "waves", _recurrent("GRU"), "adam", 32),
-        Task("waves-lstm-momentum", "waves", _recurrent("LSTM"), "momentum", 32),
-        Task("adding-gru-rmsprop", "adding", _recurrent("GRU"), "rmsprop"),
-        Task("text-transformer-adamw", "text", _transformer(), "adamw", 16),
-        Task("tokens-transformer-adam", "markov", _transformer(), "adam", 16),
+        Task("shapes-cnn-adamw", "shapes", build_cnn(), "adamw", 32),
+        Task("digits-cnn-momentum", "digits", build_cnn(), "momentum", 32),
+        Task("shapes-cnn-batchnorm-adam", "shapes", build_cnn(norm=True), "adam", 32),
+        Task("digits-cnn-batchnorm-momentum", "digits", build_cnn(norm=True), "momentum", 32),
+        Task("waves-gru-adam", "waves", build_recurrent("GRU"), "adam", 32),
+        Task("waves-lstm-momentum", "waves", build_recurrent("LSTM"), "momentum", 32),
+        Task("adding-gru-rmsprop", "adding", build_recurrent("GRU"), "rmsprop"),
+        Task("text-transformer-adamw", "text", build_transformer(), "adamw", 16),
+        Task("tokens-transformer-adam", "markov", build_transformer(), "adam", 16),
         Task("diabetes-linear-sgd", "diabetes", LINEAR, "sgd", 32),
         Task("cancer-logistic-momentum", "cancer", LINEAR, "momentum", 32),
         Task("wine-logistic-adagrad", "wine", LINEAR, "adagrad", 32),
-        Task("wine-mlp-rmsprop", "wine", _mlp(32, 32), "rmsprop", 32),
-        Task("cancer-mlp-adamw", "cancer", _mlp(32, 32), "adamw", 32),
-        Task("diabetes-mlp-adam", "diabetes", _mlp(32, 32), "adam", 32),
-        Task("moons-mlp-sgd", "moons", _mlp(32, 32), "sgd", 32),
-        Task("friedman-mlp-adamw", "friedman", _mlp(64, 64), "adamw"),
-        Task("friedman-residual-sgd", "friedman", _mlp(*(32,) * 5, norm="layer", residual=True), "sgd"),
-        Task("clusters-mlp-adagrad", "clusters", _mlp(64, 64), "adagrad"),
-        Task("digits-times-255-adam", "digits", _mlp(64, 64), "adam", x_scale=255.0),
-        Task("cancer-raw-momentum", "cancer", _mlp(32, 32), "momentum", 32, spread=True),
+        Task("wine-mlp-rmsprop", "wine", build_mlp(32, 32), "rmsprop", 32),
+        Task("cancer-mlp-adamw", "cancer", build_mlp(32, 32), "adamw", 32),
+        Task("diabetes-mlp-adam", "diabetes", build_mlp(32, 32), "adam", 32),
+        Task("moons-mlp-sgd", "moons", build_mlp(32, 32), "sgd", 32),
+        Task("friedman-mlp-adamw", "friedman", build_mlp(64, 64), "adamw"),
+        Task("friedman-residual-sgd", "friedman", build_mlp(*(32,) * 5, norm="layer", residual=True), "sgd"),
+        Task("clusters-mlp-adagrad", "clusters", build_mlp(64, 64), "adagrad"),
+        Task("digits-times-255-adam", "digits", build_mlp(64, 64), "adam", x_scale=255.0),
+        Task("cancer-raw-momentum", "cancer", build_mlp(32, 32), "momentum", 32, spread=True),
         Task("diabetes-raw-target-linear-adam", "diabetes", LINEAR, "adam", 32, y_scale=77.0, y_shift=152.0),
-        Task("diabetes-raw-target-mlp-sgd", "diabetes", _mlp(32, 32), "sgd", 32, y_scale=77.0, y_shift=152.0),
+        Task("diabetes-raw-target-mlp-sgd", "diabetes", build_mlp(32, 32), "sgd", 32, y_scale=77.0, y_shift=152.0),
     )
 }

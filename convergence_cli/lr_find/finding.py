@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 Show = Callable[[str], None]
 # From this probability on the diagnosis is believed, rather than what usually brings a refusal about.
 LIKELY = 0.5
+# Refusals that say what is, but not why.
+OPEN = frozenset({"dead-network", "zero-gradient", "no-rate-learns", "every-rate-diverges"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ def _in_the_light_of(report: RunReport | None, refusal: Refusal, recorded: int, 
     if refusal.reason == "no-rate-learns" and report.verdict.label == "converging":
         hint = f"At your own rate {recorded} steps do converge: search with more, --steps {10 * plan.steps}."
         return replace(refusal, hint=hint, cause="")
-    if report.causes and report.causes[0].probability >= LIKELY:
+    if refusal.reason in OPEN and report.causes and report.causes[0].probability >= LIKELY:
         return replace(refusal, cause=report.causes[0].name)
     return refusal
 

@@ -135,6 +135,7 @@ class Prober:
         self.ratios = training.ratios
         training = self.source.start()
         training.look_ahead()
+        training.settle()
         judged = training.judged()
         check_judged(training, judged)
         return judged

@@ -63,6 +63,8 @@ def ready_from(answer: Any, where: str) -> Ready:
     model, optimizer = answer["model"], answer.get("optimizer")
     if not isinstance(model, nn.Module):
         raise _wrong(where, f"returned {_kind(model)} as 'model', not a torch.nn.Module")
+    if next(model.parameters(), None) is None:
+        raise _wrong(where, "returned a model without a parameter")
     if optimizer is None:
         trainable = [one for one in model.parameters() if one.requires_grad]
         optimizer = torch.optim.AdamW(trainable or model.parameters(), lr=DEFAULT_RATE)

@@ -26,9 +26,9 @@ _NAMED = 3
 
 def examine(training: Training, rate: float) -> None:
     """Raise ``Refused`` where no rate can train; makes a few updates at ``rate``, which should move next to nothing."""
-    _check_parameters(training)
+    trained = _check_parameters(training)
     matrices = {
-        name: False for name, one in training.ready.model.named_parameters() if one.requires_grad and one.ndim >= 2
+        name: False for name, one in training.ready.model.named_parameters() if id(one) in trained and one.ndim >= 2
     }
     anything = False
     varied: list[bool] = []
@@ -37,7 +37,9 @@ def examine(training: Training, rate: float) -> None:
             value = training.step(rate)
         if not math.isfinite(value):
             raise broken_batch(training)
-        _check_gradients(training)
+        if not training.scaler.is_enabled():
+            # A scaler begins too high on purpose, and skips such steps until it has adapted.
+            _check_gradients(training)
         norms = {name: _largest(one) for name, one in training.ready.model.named_parameters()}
         anything = anything or any(norms.values())
         matrices = {name: alive or norms[name] > 0 for name, alive in matrices.items()}
@@ -59,7 +61,8 @@ def examine(training: Training, rate: float) -> None:
         )
 
 
-def _check_parameters(training: Training) -> None:
+def _check_parameters(training: Training) -> set[int]:
+    """The identities of the parameters that the optimizer can train."""
     model = training.ready.model
     trainable = {id(one) for one in model.parameters() if one.requires_grad}
     held = {id(one) for group in training.ready.optimizer.param_groups for one in group["params"]}
@@ -73,6 +76,7 @@ def _check_parameters(training: Training) -> None:
             "The optimizer holds no trainable parameter of the model.",
             "Make the optimizer after the model, from model.parameters().",
         )
+    return trainable & held
 
 
 def check_loss(loss: Tensor) -> None:
@@ -87,7 +91,8 @@ def check_loss(loss: Tensor) -> None:
 
 def _check_gradients(training: Training) -> None:
     for name, one in training.ready.model.named_parameters():
-        if one.grad is not None and not bool(torch.isfinite(one.grad).all()):
+        gradient = _gradient(one)
+        if gradient is not None and not bool(torch.isfinite(gradient).all()):
             raise refused(
                 "non-finite-gradient",
                 f"The gradient of {printable(name, 60)} is not finite at the start, though the loss is.",
@@ -122,8 +127,17 @@ def broken_batch(training: Training) -> Refused:
     )
 
 
+def _gradient(parameter: Tensor) -> Tensor | None:
+    """The values of its gradient; of a sparse one those that there are."""
+    gradient = parameter.grad
+    if gradient is None or gradient.layout == torch.strided:
+        return gradient
+    return gradient.coalesce().values() if gradient.layout == torch.sparse_coo else gradient.values()
+
+
 def _largest(parameter: Tensor) -> float:
-    return 0.0 if parameter.grad is None else float(parameter.grad.abs().max()) if parameter.grad.numel() else 0.0
+    gradient = _gradient(parameter)
+    return float(gradient.abs().max()) if gradient is not None and gradient.numel() else 0.0
 
 
 @contextmanager

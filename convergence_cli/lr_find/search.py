@@ -24,6 +24,7 @@ BOUNDS: Bounds = (3e-7, 1e2)
 # In units of the grid, a quarter of a decade.
 PER_DECADE, HALF, QUARTER = 4, 2, 1
 RANGE_SMOOTHING = 0.7
+SETTLED, ROUNDING = 5, 1e-9
 # The share of the range test, at rates too low to change anything, that tells the noise of batches.
 QUIET = 0.25
 # Below this many noise deviations of fall, the lowest loss of a range test is noise.
@@ -124,11 +125,13 @@ def read(rates: Sequence[float], losses: Sequence[float]) -> Reading:
     quiet = y[: max(int(QUIET * len(rates)), 3)]
     start, noise = float(np.median(quiet)), float(np.std(quiet))
     smooth = smoothed(y, RANGE_SMOOTHING)
-    fall = start - float(smooth.min())
-    fell = fall > CLEAR_FALL * noise
+    # The first averages are of few batches, and before anything was learnt.
+    settled = min(SETTLED, len(smooth) - 1)
+    fall = start - float(smooth[settled:].min())
+    fell = fall > max(CLEAR_FALL * noise, ROUNDING * float(np.abs(y).max()))
     good = np.flatnonzero(smooth <= start + max(2 * noise, 0.1 * fall))
     edge = float(x[good[-1]]) if len(good) else float(x[0])
-    return Reading(start, noise, float(x[int(np.argmin(smooth))]), edge, fell)
+    return Reading(start, noise, float(x[settled + int(np.argmin(smooth[settled:]))]), edge, fell)
 
 
 def climb(
@@ -141,28 +144,29 @@ def climb(
     ``attempt(rate, steps)`` gives the loss after so many steps from the start, infinite where training broke.
     """
     low, high = (math.log10(bound) * PER_DECADE for bound in bounds)
-    tried: dict[int, float] = {}
+    tried: dict[float, float] = {}
 
-    def inside(place: int) -> bool:
+    def inside(place: float) -> bool:
         return low - 1e-9 <= place <= high + 1e-9
 
-    def attempted(place: int) -> None:
+    def attempted(place: float) -> None:
         tried[place] = attempt(10 ** (place / PER_DECADE), plan.short)
 
-    middle = round(min(max(math.log10(test.guess) * PER_DECADE, low), high))
+    middle: float = round(min(max(math.log10(test.guess) * PER_DECADE, math.ceil(low)), math.floor(high)))
+    # Bounds can be nearer to each other than the grid.
+    middle = middle if inside(middle) else (low + high) / 2
     for place in (middle, middle - HALF, middle + HALF):
         if inside(place):
             attempted(place)
-    while tried and len(tried) < plan.tries:
+    while len(tried) < plan.tries:
         best = min(tried, key=lambda place: (tried[place], place))
+        steps: tuple[int, ...] = (-HALF, HALF, -QUARTER, QUARTER)
         if tried[best] > start + test.noise:
             # All did harm: the way is down, from the lowest.
-            steps: tuple[int, ...] = (-2 * HALF if math.isinf(tried[best]) else -HALF,)
+            steps = (-2 * HALF, -HALF, -QUARTER) if math.isinf(tried[best]) else (-HALF, -QUARTER)
             best = min(tried)
         elif tried[best] > start - PLATEAU * test.noise and not test.fell:
             break
-        else:
-            steps = (-HALF, HALF, -QUARTER, QUARTER)
         following = next((best + step for step in steps if best + step not in tried and inside(best + step)), None)
         if following is None:
             break

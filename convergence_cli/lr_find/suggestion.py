@@ -87,9 +87,11 @@ def two_digits(rate: float) -> float:
 
 def diverges_at(probes: Sequence[Probe], start: float, best: float, edge: float | None) -> float | None:
     """The lowest rate above ``best`` whose training broke or ended above its start, else where the range test did."""
-    for probe in sorted(probes, key=lambda one: one.rate):
-        if probe.rate > best and (probe.loss is None or probe.loss > start):
-            return two_digits(probe.rate)
+    last = {probe.rate: probe for probe in sorted(probes, key=lambda one: (one.rate, one.steps))}
+    broke = {probe.rate for probe in probes if probe.loss is None}
+    for rate, probe in last.items():
+        if rate > best and (rate in broke or probe.loss is None or probe.loss > start):
+            return two_digits(rate)
     return two_digits(edge) if edge is not None and edge > best else None
 
 
@@ -120,8 +122,8 @@ def why(excess: Mapping[float, float], best: Probe, rate: float, schedule: str) 
     text = (
         f"Of {len(excess)} rates, {best.rate:.2g} came to the lowest loss after {best.steps} steps ({best.loss:.4g})."
     )
-    if rate < best.rate:
-        text += f" A rate that stays {schedule} has to suit the whole training: a little below it."
-    elif schedule != "constant":
+    if schedule != "constant":
         text += f" With a {schedule} schedule that is where to begin."
+    elif rate < best.rate:
+        text += " A rate that stays constant has to suit the whole training: a little below it."
     return text

@@ -12,12 +12,14 @@ import torch
 
 from convergence_cli.errors import UsageError
 from convergence_cli.lr_find.ready import Ready, moved
-from convergence_cli.lr_find.refusals import check_loss
+from convergence_cli.lr_find.refusals import broken_batch, check_loss
 from convergence_cli.lr_find.refused import refused
 
 JUDGED_BATCHES = 8
 # Of a short training set no more than a fifth is held out.
 HELD_OUT_SHARE = 5
+# At the usual momentum of 0.1 running statistics then hold 96 % of what they have seen.
+SETTLING_BATCHES = 30
 PRECISIONS = ("", "bf16", "fp16")
 
 
@@ -54,8 +56,12 @@ class Training:
         """Of the user's own, else the first of the training's, which are not trained on in the first pass."""
         if self.ready.val_loader is not None:
             return [batch for batch, _ in zip(self.ready.val_loader, range(JUDGED_BATCHES), strict=False)]
-        known = hasattr(self.ready.loader, "__len__")
-        count = max(min(JUDGED_BATCHES, len(self.ready.loader) // HELD_OUT_SHARE), 1) if known else 1  # type: ignore[arg-type]
+        try:
+            length = len(self.ready.loader)  # type: ignore[arg-type]
+        except TypeError:
+            # A stream has no length, though its loader has the method.
+            length = 0
+        count = max(min(JUDGED_BATCHES, length // HELD_OUT_SHARE), 1)
         return [next(self._stream) for _ in range(count)]
 
     def _endless(self) -> Iterator[Any]:
@@ -116,6 +122,18 @@ class Training:
         """Take the first batches without training on them, to judge the start by the batches of a training."""
         while len(self.seen) < JUDGED_BATCHES:
             self.seen.append(next(self._stream))
+
+    def settle(self) -> None:
+        """Let running statistics (batch normalization) settle on batches that are not trained on.
+
+        Else the loss in evaluation mode would fall at any rate, without anything being learnt.
+        """
+        if any(getattr(module, "running_mean", None) is not None for module in self.ready.model.modules()):
+            with torch.no_grad():
+                for _ in range(SETTLING_BATCHES):
+                    self.last_batch = next(self._stream)
+                    if not math.isfinite(float(self.loss_of(self.last_batch))):
+                        raise broken_batch(self)
 
     def judged(self) -> tuple[list[float], list[float]]:
         """Losses in evaluation mode: of the first batches trained on, and of those held out."""

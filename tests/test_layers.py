@@ -46,7 +46,7 @@ ALLOWED = {
     "pipeline": DATA
     | {"as_of", "readers", "tensors", "roles", "features", "rules", "diagnosis", "summary", "selection", "settings"},
     "outcome": {"model"},
-    "learning_rate": set(),
+    "learning_rate": {"model"},
     "trials": DATA | {"outcome", "as_of", "readers", "features", "pipeline", "selection", "settings"},
     "reporters": {"", "model", "outcome", "learning_rate", "errors", "codec", "printable"},
 }

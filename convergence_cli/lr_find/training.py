@@ -148,7 +148,7 @@ class Training:
 def evaluating(model: torch.nn.Module) -> Iterator[None]:
     """Evaluation mode, and each module's own mode again after it."""
     modes = [(module, module.training) for module in model.modules()]
-    model.eval()
+    model.train(False)
     try:
         yield
     finally:

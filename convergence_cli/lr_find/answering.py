@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from convergence_cli.lr_find import known_rules, suggestion
 from convergence_cli.lr_find.refused import refused
-from convergence_cli.lr_find.search import Floats, read
+from convergence_cli.lr_find.search import Bounds, Floats, read
 
 if TYPE_CHECKING:
     from convergence_cli.learning_rate import LearningRate
@@ -24,7 +25,9 @@ SKIPPED_FIRST, SKIPPED_LAST = 0.1, 5
 FEWEST_POINTS = 10
 
 
-def suggested(answer: LearningRate, edge: float | None, *, lower: bool = True) -> LearningRate:
+def suggested(
+    answer: LearningRate, edge: float | None, *, lower: bool = True, bounds: Bounds = (0.0, math.inf)
+) -> LearningRate:
     """``answer`` with the rate, window and confidence that its probes give; the range test broke above ``edge``.
 
     Without ``lower`` the best rate itself is given: that of whole trainings, for which there is no longer one.
@@ -36,10 +39,11 @@ def suggested(answer: LearningRate, edge: float | None, *, lower: bool = True) -
     excess = suggestion.excesses(answer.probes, start, best)
     low, high = suggestion.window(excess, best.rate)
     rate = suggestion.shaded(excess, best.rate, answer.schedule) if lower else suggestion.two_digits(best.rate)
+    rate = min(max(rate, bounds[0]), bounds[1])
     return replace(
         answer,
         learning_rate=rate,
-        window=(suggestion.two_digits(min(low, rate)), suggestion.two_digits(max(high, rate))),
+        window=(min(suggestion.two_digits(low), rate), max(suggestion.two_digits(high), rate)),
         diverges_at=suggestion.diverges_at(answer.probes, start, best.rate, edge),
         confidence=suggestion.confidence(answer.probes, excess, best),
         why=suggestion.why(excess, best, rate, answer.schedule),
@@ -52,7 +56,8 @@ def by_range_test(answer: LearningRate) -> LearningRate:
     finite = np.isfinite(losses)
     rates, losses = rates[finite], losses[finite]
     if answer.method == RANGE and len(rates) >= FEWEST_POINTS:
-        return _by_own_rule(answer, rates, losses)
+        broke = np.asarray(answer.range_rates)[~finite]
+        return _by_own_rule(answer, rates, losses, float(broke.min()) if len(broke) else None)
     losses = known_rules.smoothed(losses)
     first = int(len(answer.range_rates) * SKIPPED_FIRST)
     rates, losses = (
@@ -69,7 +74,7 @@ def by_range_test(answer: LearningRate) -> LearningRate:
     return replace(answer, learning_rate=rate, why=f"The rule '{answer.method}' reads this off the range test.")
 
 
-def _by_own_rule(answer: LearningRate, rates: Floats, losses: Floats) -> LearningRate:
+def _by_own_rule(answer: LearningRate, rates: Floats, losses: Floats, broke_at: float | None) -> LearningRate:
     test = read(rates.tolist(), losses.tolist())
     if not test.fell:
         raise refused(
@@ -77,14 +82,16 @@ def _by_own_rule(answer: LearningRate, rates: Floats, losses: Floats) -> Learnin
             f"At no rate of the range test did the loss fall clearly below its start of {test.start:.4g}.",
             "Test a wider range of rates with more steps, or search with restarts.",
         )
-    lowest = test.lowest
-    rate = lowest * 10 ** BELOW_LOWEST[answer.schedule]
-    low = suggestion.two_digits(max(lowest * 10 ** (BELOW_LOWEST["constant"] - 0.5), rates[0]))
+    lowest, first = test.lowest, float(rates[0])
+    rate = suggestion.two_digits(max(lowest * 10 ** BELOW_LOWEST[answer.schedule], first))
+    low = suggestion.two_digits(max(lowest * 10 ** (BELOW_LOWEST["constant"] - 0.5), first))
+    high = suggestion.two_digits(lowest * 10 ** BELOW_LOWEST["cosine"])
+    edge = test.edge if test.edge < rates[-1] else broke_at
     return replace(
         answer,
-        learning_rate=suggestion.two_digits(max(rate, float(rates[0]))),
-        window=(low, suggestion.two_digits(lowest * 10 ** BELOW_LOWEST["cosine"])),
-        diverges_at=suggestion.two_digits(test.edge) if test.edge < rates[-1] else None,
+        learning_rate=rate,
+        window=(min(low, rate), max(high, rate)),
+        diverges_at=None if edge is None else suggestion.two_digits(edge),
         confidence=RANGE_CONFIDENCE,
         start_loss=test.start,
         why=f"The loss of the range test is lowest at {lowest:.2g}; it is read too high, as training at lower rates "

@@ -69,7 +69,7 @@ def asked(words: Sequence[str], dashed: bool, flags: Mapping[str, Any]) -> tuple
     if table is not None:
         path, text, found = table
         for key, value in found.items():
-            place = f"{printable(path)}:{line_of(text, key)}"
+            place = f"{printable(path)}:{_line_of(text, key)}"
             name = key.replace("-", "_")
             if name not in KEYS:
                 raise SettingsError(
@@ -93,7 +93,7 @@ def asked(words: Sequence[str], dashed: bool, flags: Mapping[str, Any]) -> tuple
     if words:
         return _target(words, dashed), settings
     if written:
-        return _target(written, len(written) > 1), settings
+        return _target(written, "command" in (table[2] if table else ())), settings
     return _alone(), settings
 
 
@@ -102,6 +102,14 @@ def _from_table(path: Path, value: Any, place: str) -> str:
         raise SettingsError(f"{place}: target must be text.", f'Write for example: target = "{example()}"')
     relative = os.path.relpath(path.parent / value)
     return relative if not relative.startswith(os.pardir) else str(path.parent / value)
+
+
+def _line_of(text: str, key: str) -> int:
+    """The line of ``key`` in the table of lr-find: other tables may have a key of that name."""
+    lines = text.splitlines(keepends=True)
+    heads = (number for number, line in enumerate(lines) if line.strip().startswith("[") and "lr-find" in line)
+    above = next(heads, 0)
+    return above + line_of("".join(lines[above:]), key)
 
 
 def _words(value: Any, place: str) -> tuple[str, ...]:

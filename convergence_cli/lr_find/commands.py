@@ -125,7 +125,7 @@ class _Bench:
                 f"{counted(self.plan.steps, 'step')}.",
                 f"Give it longer runs: --steps {10 * self.plan.steps}.",
             )
-        return suggested(answer, None)
+        return suggested(answer, None, bounds=self.plan.bounds)
 
     def _climbed(self) -> dict[float, float]:
         """Whole decades to the best, then half ones beside it, then quarters."""

@@ -62,6 +62,8 @@ def find_learning_rate(
     import torch
 
     _check(steps, bounds, method, accumulate, amp, schedule)
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
+        raise UsageError(f"find_learning_rate got a {type(seed).__name__} as 'seed'.", "Give a whole number.")
     engine = Engine(accumulate, amp, None if device == "auto" else _device(device))
     where = _name_of(model)
     with kept_randomness():
@@ -71,11 +73,14 @@ def find_learning_rate(
             ready = ready_from({**given, "val_loader": val_loader, "schedule": schedule, "seed": seed}, where)
             if device != "auto":
                 raise UsageError("A module trains on the device that it is on.", "Leave out device, or give setup().")
-            source = LiveSource(ready, replace(engine, device=device_of(ready.model)), seed or 0, scaler)
+            source = LiveSource(ready, _here(engine, ready.model), seed or 0, scaler)
             chosen = schedule
         elif callable(model):
-            source = FactorySource(model, where, engine, seed)
-            chosen = schedule or source.schedule
+            factory = FactorySource(model, where, engine, seed)
+            chosen = schedule or factory.schedule
+            same = factory.repeated
+            # What gives the same model again would go on where the last training left it.
+            source = factory if same is None else LiveSource(same, _here(engine, same.model), factory.seed)
         else:
             raise UsageError(f"The model is a {type(model).__name__}.", "Give a torch module, or a setup() function.")
         search = Search(Plan(steps), chosen or SCHEDULES[0], bounds, method)
@@ -105,6 +110,11 @@ def _name_of(model: Any) -> str:
     """Where the user finds ``model``: ``train.py:setup`` for a function."""
     code = getattr(model, "__code__", None)
     return "find_learning_rate" if code is None else f"{os.path.basename(code.co_filename)}:{code.co_name}"
+
+
+def _here(engine: Engine, model: nn.Module) -> Engine:
+    """``engine`` on the device that ``model`` is on."""
+    return replace(engine, device=device_of(model))
 
 
 def _device(name: str) -> torch.device:

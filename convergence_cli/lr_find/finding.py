@@ -131,7 +131,7 @@ def _found(prober: Prober, search: Search, blank: LearningRate, show: Show) -> L
             "labels or the initialization are at fault.",
         )
     stopped = len(losses) < len(rates)
-    return suggested(answer, test.edge if stopped else None)
+    return suggested(answer, test.edge if stopped else None, bounds=search.bounds)
 
 
 def _learned(start: Judged, after: Judged | None) -> bool:

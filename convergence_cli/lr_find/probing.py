@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Protocol
 
+import torch
+
 from convergence_cli.learning_rate import Probe
 from convergence_cli.lr_find.ready import Ready, is_finite, ready_from, sow
 from convergence_cli.lr_find.refusals import broken_batch, check_judged, examine
@@ -56,18 +58,18 @@ class FactorySource:
         self.setup, self.where, self.engine = setup, where, engine
         self._left: dict[int, Randomness] = {}
         sow(seed or 0)
-        self._first: Ready | None = ready_from(setup(), where)
-        own = self._first.seed
-        self.schedule = self._first.schedule
-        self.seed = seed if seed is not None else own or 0
-        if self.seed != (seed or 0):
-            self._first = None
+        first = ready_from(setup(), where)
+        self.schedule = first.schedule
+        self.seed = seed if seed is not None else first.seed or 0
+        self._next: Ready | None = self._made()
+        self.repeated = self._next if self._next.model is first.model else None
+
+    def _made(self) -> Ready:
+        sow(self.seed)
+        return ready_from(self.setup(), self.where)
 
     def start(self) -> Training:
-        ready, self._first = self._first, None
-        if ready is None:
-            sow(self.seed)
-            ready = ready_from(self.setup(), self.where)
+        ready, self._next = self._next or self._made(), None
         # However many numbers the weights drew: the batches of all trainings are the same.
         sow(self.seed)
         return Training(ready, self.engine)
@@ -130,8 +132,10 @@ class Prober:
         Raises ``Refused`` where no rate can train; the updates at ``rate`` that tell are counted.
         """
         training = self.source.start()
-        examine(training, rate)
-        self.steps += training.steps
+        try:
+            examine(training, rate)
+        finally:
+            self.steps += training.steps
         self.ratios = training.ratios
         training = self.source.start()
         training.look_ahead()
@@ -144,12 +148,14 @@ class Prober:
         """The loss before the update at each of ``rates``, in one training; ended by ``enough``."""
         training = self.source.start()
         losses: list[float] = []
-        for rate in rates:
-            losses.append(self._step(training, rate))
-            if enough(losses):
-                break
-        self.steps += training.steps
-        self.range_rates, self.range_losses = tuple(rates[: len(losses)]), tuple(losses)
+        try:
+            for rate in rates:
+                losses.append(self._step(training, rate))
+                if enough(losses):
+                    break
+        finally:
+            self.steps += training.steps
+            self.range_rates, self.range_losses = tuple(rates[: len(losses)]), tuple(losses)
         return losses
 
     def attempt(self, rate: float, steps: int) -> float:
@@ -161,9 +167,11 @@ class Prober:
             self.source.resume(training)
         before = training.steps
         broke = False
-        while training.steps < steps and not broke:
-            broke = not math.isfinite(self._step(training, rate))
-        self.steps += training.steps - before
+        try:
+            while training.steps < steps and not broke:
+                broke = not math.isfinite(self._step(training, rate))
+        finally:
+            self.steps += training.steps - before
         judged = None if broke else training.judged()
         loss, train, held = judged_loss(judged)
         if math.isfinite(loss):
@@ -177,9 +185,13 @@ class Prober:
 
     def _step(self, training: Training, rate: float) -> float:
         loss = training.step(rate)
-        # A batch that is not finite breaks every rate, and tells nothing of any.
         if not math.isfinite(loss) and not is_finite(training.last_batch):
-            raise broken_batch(training)
+            # A mask may hold infinities. A batch that breaks the first weights, too, breaks every rate.
+            fresh = self.source.start()
+            with torch.no_grad():
+                at_first = float(fresh.loss_of(training.last_batch))
+            if not math.isfinite(at_first):
+                raise broken_batch(training)
         return loss
 
     def keep(self, rates: list[float]) -> None:

@@ -60,6 +60,9 @@ def pairs(run: Run, path: str) -> tuple[NDArray[np.float64], NDArray[np.float64]
             f"{printable(path)} holds no series that is {missing}.",
             "Name the columns lr and loss, or say which they are: --metric learning_rate=NAME.",
         )
+    if np.array_equal(rate.step, loss.step):
+        # Rows of one table, whose epochs may begin anew with each training.
+        return rate.value, loss.value
     shared, at_rate, at_loss = np.intersect1d(rate.step, loss.step, return_indices=True)
     if not len(shared):
         raise UsageError(f"The rates and losses in {printable(path)} have no step in common.", "Log both at once.")

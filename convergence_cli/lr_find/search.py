@@ -128,7 +128,7 @@ def read(rates: Sequence[float], losses: Sequence[float]) -> Reading:
     # The first averages are of few batches, and before anything was learnt.
     settled = min(SETTLED, len(smooth) - 1)
     fall = start - float(smooth[settled:].min())
-    fell = fall > max(CLEAR_FALL * noise, ROUNDING * float(np.abs(y).max()))
+    fell = fall > max(CLEAR_FALL * noise, ROUNDING * abs(start))
     good = np.flatnonzero(smooth <= start + max(2 * noise, 0.1 * fall))
     edge = float(x[good[-1]]) if len(good) else float(x[0])
     return Reading(start, noise, float(x[settled + int(np.argmin(smooth[settled:]))]), edge, fell)

@@ -92,7 +92,9 @@ def diverges_at(probes: Sequence[Probe], start: float, best: float, edge: float 
     for rate, probe in last.items():
         if rate > best and (rate in broke or probe.loss is None or probe.loss > start):
             return two_digits(rate)
-    return two_digits(edge) if edge is not None and edge > best else None
+    # The range test had all lower rates before: a training from the start knows better what a rate can bear.
+    borne = max((rate for rate, probe in last.items() if probe.loss is not None and probe.loss <= start), default=best)
+    return two_digits(edge) if edge is not None and edge > max(best, borne) else None
 
 
 def confidence(probes: Sequence[Probe], excess: Mapping[float, float], best: Probe) -> float:

@@ -6,6 +6,7 @@ import ast
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import util
@@ -92,13 +93,17 @@ def _defines_setup(path: Path) -> bool:
             text = handle.read(_SCRIPT_BYTES)
         if b"def setup" not in text:
             return False
-        tree = ast.parse(text)
+        with warnings.catch_warnings():
+            # What Python has against the file it says when the file is run.
+            warnings.simplefilter("ignore")
+            tree = ast.parse(text)
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     return any(
         isinstance(node, ast.FunctionDef)
         and node.name == DEFAULT_NAME
         and len(node.args.args) + len(node.args.posonlyargs) == len(node.args.defaults)
+        and all(node.args.kw_defaults)
         for node in tree.body
     )
 

@@ -25,6 +25,7 @@ Reason = Literal[
     "every-rate-diverges",
     "no-rate-learns",
     "too-few-points",
+    "one-training",
 ]
 CAUSES: dict[str, str] = {
     "non-finite-input": "unnormalized-input",

@@ -124,6 +124,9 @@ def command(
         pattern=pattern,
         color=color,
     )
+    for place in (plot, settings.output):
+        if place is not None and not os.path.isdir(os.path.dirname(place) or "."):
+            raise UsageError(f"The folder of {printable(place)} does not exist.", "Make it, or name another file.")
     if demo:
         target = Target("factory", (f"{DEMO}:setup",))
     with progress(quiet) as show, _stdout_kept():

@@ -56,8 +56,8 @@ def by_range_test(answer: LearningRate) -> LearningRate:
     finite = np.isfinite(losses)
     rates, losses = rates[finite], losses[finite]
     if answer.method == RANGE and len(rates) >= FEWEST_POINTS:
-        broke = np.asarray(answer.range_rates)[~finite]
-        return _by_own_rule(answer, rates, losses, float(broke.min()) if len(broke) else None)
+        after = int(np.flatnonzero(finite)[-1]) + 1
+        return _by_own_rule(answer, rates, losses, next(iter(answer.range_rates[after:]), None))
     losses = known_rules.smoothed(losses)
     first = int(len(answer.range_rates) * SKIPPED_FIRST)
     rates, losses = (

@@ -82,6 +82,10 @@ def asked(words: Sequence[str], dashed: bool, flags: Mapping[str, Any]) -> tuple
                 written = _words(value, place)
             else:
                 values[name] = _checked(name, value, place)
+    if table is not None and "target" in table[2] and "command" in table[2]:
+        raise SettingsError(
+            f"{printable(table[0])} names both a target and a command for lr-find.", "Keep the one that is meant."
+        )
     for key, value in flags.items():
         if value is not None:
             values[key] = _checked(key, value, f"--{key.replace('_', '-')}")
@@ -107,7 +111,11 @@ def _from_table(path: Path, value: Any, place: str) -> str:
 def _line_of(text: str, key: str) -> int:
     """The line of ``key`` in the table of lr-find: other tables may have a key of that name."""
     lines = text.splitlines(keepends=True)
-    heads = (number for number, line in enumerate(lines) if line.strip().startswith("[") and "lr-find" in line)
+    heads = (
+        number
+        for number, line in enumerate(lines)
+        if line.strip().startswith("[") and "lr-find" in line.replace("_", "-")
+    )
     above = next(heads, 0)
     return above + line_of("".join(lines[above:]), key)
 

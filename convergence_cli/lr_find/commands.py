@@ -162,7 +162,7 @@ class _Bench:
         if reading.run is None:
             if crashed and self.outcomes:
                 return Outcome(rate, math.nan, math.nan, True, None)
-            said = f" Its last line: {printable(execution.last_lines[-1], 200)}" if execution.last_lines else ""
+            said = f" Its last line: {printable(execution.last_lines[-1], 200)}." if execution.last_lines else ""
             ended = f"the command ended with exit code {execution.exit_code}" if crashed else "nothing can be judged"
             raise CtroubleshootError(
                 f"At a rate of {rate:g} {ended}: {reading.reason}.{said}",

@@ -11,7 +11,7 @@ from convergence_cli.errors import UsageError
 from convergence_cli.lr_find.answering import METHODS
 from convergence_cli.lr_find.finding import Search, find
 from convergence_cli.lr_find.probing import FactorySource, LiveSource, Source
-from convergence_cli.lr_find.ready import SCHEDULES, ready_from
+from convergence_cli.lr_find.ready import SCHEDULES, kind_of, ready_from
 from convergence_cli.lr_find.search import BOUNDS, Plan
 from convergence_cli.lr_find.snapshot import kept_randomness
 from convergence_cli.lr_find.training import PRECISIONS, Engine, device_of
@@ -63,7 +63,7 @@ def find_learning_rate(
 
     _check(steps, bounds, method, accumulate, amp, schedule)
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
-        raise UsageError(f"find_learning_rate got a {type(seed).__name__} as 'seed'.", "Give a whole number.")
+        raise UsageError(f"find_learning_rate got {kind_of(seed)} as 'seed'.", "Give a whole number.")
     engine = Engine(accumulate, amp, None if device == "auto" else _device(device))
     where = _name_of(model)
     with kept_randomness():
@@ -76,13 +76,16 @@ def find_learning_rate(
             source = LiveSource(ready, _here(engine, ready.model), seed or 0, scaler)
             chosen = schedule
         elif callable(model):
+            _check_alone(
+                {"loss": loss, "loader": loader, "optimizer": optimizer, "step": step, "val_loader": val_loader}
+            )
             factory = FactorySource(model, where, engine, seed)
             chosen = schedule or factory.schedule
             same = factory.repeated
             # What gives the same model again would go on where the last training left it.
             source = factory if same is None else LiveSource(same, _here(engine, same.model), factory.seed)
         else:
-            raise UsageError(f"The model is a {type(model).__name__}.", "Give a torch module, or a setup() function.")
+            raise UsageError(f"The model is {kind_of(model)}.", "Give a torch module, or a setup() function.")
         search = Search(Plan(steps), chosen or SCHEDULES[0], bounds, method)
         return find(source, search, show or (lambda text: None))
 
@@ -104,6 +107,14 @@ def _check(
         raise UsageError(f"'{printable(amp)}' is no precision.", "Choose from: bf16, fp16.")
     if schedule is not None and schedule not in SCHEDULES:
         raise UsageError(f"'{printable(schedule)}' is no schedule.", f"Choose from: {', '.join(SCHEDULES)}.")
+
+
+def _check_alone(beside: Mapping[str, Any]) -> None:
+    for name, value in beside.items():
+        if value is not None:
+            raise UsageError(
+                f"A setup() has a {name} of its own, and another one is given.", "Return all in its dictionary."
+            )
 
 
 def _name_of(model: Any) -> str:

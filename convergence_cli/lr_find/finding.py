@@ -22,6 +22,7 @@ from convergence_cli.lr_find.search import (
     climb,
     finalists,
     geometric,
+    lower,
     read,
     unharmed,
 )
@@ -115,14 +116,20 @@ def _found(prober: Prober, search: Search, blank: LearningRate, show: Show) -> L
         )
     prober.keep(best)
     length = plan.longest(prober.steps, len(best), plateau=not moved)
-    long = {rate: attempt(rate, length) for rate in best}
-    while long and prober.steps + length <= plan.steps:
-        # A plateau leaves steps over, as few rates are tried on it.
-        nearest = beside(min(long, key=lambda rate: (long[rate], rate)), long, search.bounds)
-        if not nearest:
-            break
-        long[nearest[0]] = attempt(nearest[0], length)
+    long: dict[float, float] = {}
+    waiting = list(best)
+    while waiting and prober.steps + length - prober.made(waiting[0]) <= plan.steps:
+        rate = waiting.pop(0)
+        long[rate] = attempt(rate, length)
+        alive = {one: loss for one, loss in long.items() if math.isfinite(loss)}
+        if not alive:
+            # What broke after all breaks at higher rates, too.
+            waiting = [one for one in waiting if one < rate] or lower(min(long), search.bounds)
+        elif not waiting:
+            # A plateau leaves steps over, as few rates are tried on it.
+            waiting = beside(min(alive, key=lambda one: (alive[one], one)), long, search.bounds)[:1]
     answer = replace(answer, steps=prober.steps, probes=_by_rate(prober))
+    tried |= long
     if not any(_learned(start, prober.judged[rate]) for rate in long):
         raise refused(
             "no-rate-learns",

@@ -22,8 +22,6 @@ DIAGNOSED = frozenset(
     {
         "dead-network",
         "zero-gradient",
-        "non-finite-loss",
-        "non-finite-gradient",
         "no-rate-learns",
         "every-rate-diverges",
     }

@@ -173,6 +173,9 @@ class Prober:
         finally:
             self.steps += training.steps - before
         judged = None if broke else training.judged()
+        if training.dead:
+            # It is no fall to come from afar to what a constant would come to.
+            judged = None
         loss, train, held = judged_loss(judged)
         if math.isfinite(loss):
             self.source.leave(training)
@@ -193,6 +196,10 @@ class Prober:
             if not math.isfinite(at_first):
                 raise broken_batch(training)
         return loss
+
+    def made(self, rate: float) -> int:
+        """Updates that the training at ``rate`` has made, if it can go on."""
+        return self._left[rate].steps if rate in self._left else 0
 
     def keep(self, rates: list[float]) -> None:
         """Let go of all trainings but those at ``rates``."""

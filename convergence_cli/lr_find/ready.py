@@ -52,7 +52,7 @@ class Ready:
 def ready_from(answer: Any, where: str) -> Ready:
     """``answer``, what the ``setup`` named ``where`` returned, as a training. Raises ``UsageError`` for a wrong one."""
     if not isinstance(answer, Mapping):
-        raise _wrong(where, f"returned {_kind(answer)}, not a dictionary")
+        raise _wrong(where, f"returned {kind_of(answer)}, not a dictionary")
     unknown = [key for key in answer if key not in KEYS]
     if unknown:
         name = str(unknown[0])
@@ -62,21 +62,23 @@ def ready_from(answer: Any, where: str) -> Ready:
             raise _wrong(where, f"returned no '{key}'")
     model, optimizer = answer["model"], answer.get("optimizer")
     if not isinstance(model, nn.Module):
-        raise _wrong(where, f"returned {_kind(model)} as 'model', not a torch.nn.Module")
+        raise _wrong(where, f"returned {kind_of(model)} as 'model', not a torch.nn.Module")
     if next(model.parameters(), None) is None:
         raise _wrong(where, "returned a model without a parameter")
+    if any(isinstance(one, nn.UninitializedParameter) for one in model.parameters()):
+        raise _wrong(where, "returned a model with a lazy layer", "Call it on a batch before the optimizer is made.")
     if optimizer is None:
         trainable = [one for one in model.parameters() if one.requires_grad]
         optimizer = torch.optim.AdamW(trainable or model.parameters(), lr=DEFAULT_RATE)
     if not isinstance(optimizer, Optimizer):
-        raise _wrong(where, f"returned {_kind(optimizer)} as 'optimizer', not a torch.optim.Optimizer")
+        raise _wrong(where, f"returned {kind_of(optimizer)} as 'optimizer', not a torch.optim.Optimizer")
     if isinstance(optimizer, torch.optim.LBFGS):
         raise _wrong(where, "returned LBFGS, which takes its steps from a closure and has no rate to search")
     schedule, seed = answer.get("schedule"), answer.get("seed")
     if schedule is not None and schedule not in SCHEDULES:
         raise _wrong(where, f"returned the schedule '{printable(str(schedule))}'", f"Use {' or '.join(SCHEDULES)}.")
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
-        raise _wrong(where, f"returned {_kind(seed)} as 'seed', not a whole number")
+        raise _wrong(where, f"returned {kind_of(seed)} as 'seed', not a whole number")
     return Ready(
         model,
         optimizer,
@@ -95,14 +97,14 @@ def _step(answer: Mapping[str, Any], where: str) -> Step:
         raise _wrong(where, f"returned {both}", "Give loss(output, target), or step(model, batch) for anything else.")
     given, name = (loss, "loss") if step is None else (step, "step")
     if not callable(given):
-        raise _wrong(where, f"returned {_kind(given)} as '{name}', which cannot be called")
+        raise _wrong(where, f"returned {kind_of(given)} as '{name}', which cannot be called")
     if step is not None:
         return given  # type: ignore[no-any-return]
 
     def of_pair(model: nn.Module, batch: Any) -> Tensor:
         if not isinstance(batch, (tuple, list)) or len(batch) != 2:
             raise UsageError(
-                f"A batch of the loader of {printable(where)} is {_kind(batch)}, not a pair (input, target).",
+                f"A batch of the loader of {printable(where)} is {kind_of(batch)}, not a pair (input, target).",
                 "Return step(model, batch) -> loss in place of loss.",
             )
         return loss(model(batch[0]), batch[1])  # type: ignore[misc,no-any-return]
@@ -114,15 +116,16 @@ def _loader(loader: Any, name: str, where: str) -> Iterable[Any]:
     if isinstance(loader, Iterator):
         raise _wrong(
             where,
-            f"returned {_kind(loader)} as '{name}', which can be gone through once only",
+            f"returned {kind_of(loader)} as '{name}', which can be gone through once only",
             "Return a DataLoader or a list of batches.",
         )
     if not hasattr(loader, "__iter__") and not hasattr(loader, "__getitem__"):
-        raise _wrong(where, f"returned {_kind(loader)} as '{name}', which gives no batches")
+        raise _wrong(where, f"returned {kind_of(loader)} as '{name}', which gives no batches")
     return loader  # type: ignore[no-any-return]
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """The type of ``value`` with its article: ``an int``."""
     name = type(value).__name__
     return "None" if value is None else f"{'an' if name[0].lower() in 'aeiou' else 'a'} {printable(name)}"
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # A range test is one training whose rate only rises: at least so many points, over at least a decade.
 FEWEST_POINTS, LEAST_SPAN = 15, 10.0
 FEWEST_RATES = 3
+# A table of trainings has a factor from rate to rate, and a few seeds of each.
+LONG_ENOUGH, SMALL_CHANGE, MOSTLY = 30, 0.1, 0.9
 
 
 def find_in_record(
@@ -45,6 +47,13 @@ def find_in_record(
             method = RANGE if method == RESTARTS else method
             test = replace(blank, method=method, range_rates=tuple(rates.tolist()), range_losses=tuple(losses.tolist()))
             return by_range_test(test)
+        if len(runs) == 1 and follows_schedule(rates):
+            raise refused(
+                "one-training",
+                "It is one training whose rate followed a schedule: each loss is what all the rates before it left.",
+                "Record a range test (a rate that only rises), or trainings at several rates; or search: "
+                "ctroubleshoot lr-find train.py:setup",
+            )
         return _of_trainings(rates, losses, blank)
     except Refused as error:
         return replace(blank, refused=error.refusal)
@@ -60,10 +69,9 @@ def pairs(run: Run, path: str) -> tuple[NDArray[np.float64], NDArray[np.float64]
             f"{printable(path)} holds no series that is {missing}.",
             "Name the columns lr and loss, or say which they are: --metric learning_rate=NAME.",
         )
-    if np.array_equal(rate.step, loss.step):
-        # Rows of one table, whose epochs may begin anew with each training.
-        return rate.value, loss.value
-    shared, at_rate, at_loss = np.intersect1d(rate.step, loss.step, return_indices=True)
+    # Rows of one table by their line: its epochs may begin anew with each training.
+    by = (rate.line, loss.line) if rate.line is not None and loss.line is not None else (rate.step, loss.step)
+    shared, at_rate, at_loss = np.intersect1d(*by, return_indices=True)
     if not len(shared):
         raise UsageError(f"The rates and losses in {printable(path)} have no step in common.", "Log both at once.")
     return rate.value[at_rate], loss.value[at_loss]
@@ -73,6 +81,14 @@ def is_range_test(rates: NDArray[np.float64]) -> bool:
     """Whether ``rates`` are those of one training at a rate that only rises."""
     enough = len(rates) >= FEWEST_POINTS and rates[0] > 0
     return bool(enough and np.all(np.diff(rates) > 0) and rates[-1] / rates[0] >= LEAST_SPAN)
+
+
+def follows_schedule(rates: NDArray[np.float64]) -> bool:
+    """Whether ``rates`` change as those of one training do: hardly from row to row, over many rows."""
+    usable = rates[np.isfinite(rates) & (rates > 0)]
+    if len(usable) < LONG_ENOUGH or len(np.unique(usable)) < FEWEST_RATES:
+        return False
+    return bool(np.mean(np.abs(np.diff(np.log(usable))) < SMALL_CHANGE) > MOSTLY)
 
 
 def _of_runs(runs: list[Run], path: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

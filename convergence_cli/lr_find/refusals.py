@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 # Updates at a rate that moves nothing: what starts at zero by design (a head, a residual branch) has a gradient then.
 STEPS = 3
 _NAMED = 3
+# Rows of an output that differ by less than this share of it are one: what rounding leaves of a dead network.
+SAME = 1e-6
 
 
 def examine(training: Training, rate: float) -> None:
@@ -33,7 +35,7 @@ def examine(training: Training, rate: float) -> None:
     anything = False
     varied: list[bool] = []
     for _ in range(STEPS):
-        with _outputs(training.ready.model) as outputs:
+        with outputs_of(training.ready.model) as outputs:
             value = training.step(rate)
         if not math.isfinite(value):
             raise broken_batch(training)
@@ -43,7 +45,7 @@ def examine(training: Training, rate: float) -> None:
         norms = {name: _largest(one) for name, one in training.ready.model.named_parameters()}
         anything = anything or any(norms.values())
         matrices = {name: alive or norms[name] > 0 for name, alive in matrices.items()}
-        varied += [_varies(one) for one in outputs]
+        varied += [varies(one) for one in outputs]
     if not anything:
         raise refused(
             "zero-gradient",
@@ -141,28 +143,37 @@ def _largest(parameter: Tensor) -> float:
 
 
 @contextmanager
-def _outputs(model: torch.nn.Module) -> Iterator[list[Any]]:
+def outputs_of(model: torch.nn.Module) -> Iterator[list[Any]]:
+    """What ``model`` gives inside, call by call."""
     found: list[Any] = []
-    handle = model.register_forward_hook(lambda module, inputs, output: found.append(output))
+    try:
+        handle = model.register_forward_hook(lambda module, inputs, output: found.append(output))
+    except RuntimeError:
+        # A compiled script takes no hooks: its gradients have to do.
+        yield found
+        return
     try:
         yield found
     finally:
         handle.remove()
 
 
-def _varies(output: Any) -> bool:
+def varies(output: Any) -> bool:
     """Whether an output differs from row to row; what is no batch of rows is taken to."""
-    if not isinstance(output, Tensor) or output.ndim < 2 or len(output) < 2:
+    if not isinstance(output, Tensor) or output.ndim < 2 or len(output) < 2 or not output.numel():
         return True
-    return bool((output != output[:1]).any())
+    return bool((output - output[:1]).abs().max() > SAME * output.abs().max())
 
 
 def learned(before: Sequence[float], after: Sequence[float]) -> bool:
-    """Whether the losses of the same batches fell by more than chance: three standard errors of the differences."""
+    """Whether the losses of the same batches fell by more than chance: two standard errors of the differences.
+
+    Two, as labels that say nothing can only be learnt by heart, which is slow and no fault of the rate.
+    """
     falls = [one - other for one, other in zip(before, after, strict=True)]
     mean = math.fsum(falls) / len(falls)
     scale = max(abs(math.fsum(before) / len(before)), 1e-12)
     if len(falls) == 1:
         return mean > 1e-3 * scale
     error = math.sqrt(math.fsum((one - mean) ** 2 for one in falls) / (len(falls) - 1) / len(falls))
-    return mean > max(3 * error, 1e-5 * scale)
+    return mean > max(2 * error, 1e-5 * scale)

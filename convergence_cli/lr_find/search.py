@@ -9,7 +9,7 @@ mixes what each rate does with what the smaller ones did before it, a restart do
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -159,20 +159,27 @@ def climb(
         if inside(place):
             attempted(place)
     while len(tried) < plan.tries:
-        best = min(tried, key=lambda place: (tried[place], place))
+        borne = below_the_broken(tried)
+        best = min(borne, key=lambda place: (borne[place], place))
         steps: tuple[int, ...] = (-HALF, HALF, -QUARTER, QUARTER)
-        if tried[best] > start + test.noise:
+        if borne[best] > start + test.noise:
             # All did harm: the way is down, from the lowest.
-            steps = (-2 * HALF, -HALF, -QUARTER) if math.isinf(tried[best]) else (-HALF, -QUARTER)
+            steps = (-2 * HALF, -HALF, -QUARTER) if math.isinf(borne[best]) else (-HALF, -QUARTER)
             best = min(tried)
-        elif tried[best] > start - PLATEAU * test.noise and not test.fell:
+        elif borne[best] > start - PLATEAU * test.noise and not test.fell:
             break
         following = next((best + step for step in steps if best + step not in tried and inside(best + step)), None)
         if following is None:
             break
         attempted(following)
-    losses = {10 ** (place / PER_DECADE): loss for place, loss in sorted(tried.items())}
+    losses = {10 ** (place / PER_DECADE): loss for place, loss in sorted(below_the_broken(tried).items())}
     return losses, min(losses.values(), default=math.inf) <= start - PLATEAU * test.noise or test.fell
+
+
+def below_the_broken(tried: Mapping[float, float]) -> dict[float, float]:
+    """``tried``, with all from the lowest that broke on as broken: what survives above it has survived by chance."""
+    broke = min((place for place, loss in tried.items() if not math.isfinite(loss)), default=math.inf)
+    return {place: loss if place < broke else math.inf for place, loss in tried.items()}
 
 
 def unharmed(tried: dict[float, float], start: float, noise: float, kept: int) -> list[float]:
@@ -192,3 +199,9 @@ def beside(best: float, known: Collection[float], bounds: Bounds = BOUNDS) -> li
     steps = [-HALF] if best <= min(known) else [HALF] if best >= max(known) else []
     rates = [10 ** ((place + step) / PER_DECADE) for step in (*steps, QUARTER, -QUARTER)]
     return [rate for rate in rates if rate not in known and bounds[0] <= rate <= bounds[1]]
+
+
+def lower(rate: float, bounds: Bounds = BOUNDS) -> list[float]:
+    """The rate half a decade below ``rate``, if it is within ``bounds``."""
+    below = 10 ** ((round(math.log10(rate) * PER_DECADE) - HALF) / PER_DECADE)
+    return [below] if below >= bounds[0] else []

@@ -50,8 +50,8 @@ class Snapshot:
     ) -> None:
         self.scaler = scaler
         self._modules = [
-            (module, {name: dict(getattr(module, name)) for name in _TENSORS}, module.training)
-            for module in model.modules()
+            (module, {name: dict(table) for name in _TENSORS if isinstance(table := getattr(module, name), dict)}, mode)
+            for module, mode in ((module, module.training) for module in model.modules())
         ]
         groups = [] if optimizer is None else optimizer.param_groups
         parameters = [*model.parameters(), *(one for group in groups for one in group["params"])]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import os
 import sys
 import traceback
@@ -46,6 +47,15 @@ def load(target: str) -> Callable[[], object]:
         )
     if not callable(found):
         raise UsageError(f"'{printable(name)}' in {printable(path)} cannot be called.", "Name a function.")
+    try:
+        inspect.signature(found).bind()
+    except TypeError as error:
+        raise UsageError(
+            f"{printable(name)}() in {printable(path)} has to be called with arguments.", "Give them default values."
+        ) from error
+    except ValueError:
+        # Written in C, it tells nothing of its arguments.
+        pass
     return found  # type: ignore[no-any-return]
 
 
@@ -148,4 +158,6 @@ def _advice(error: BaseException) -> str:
         return "Give it smaller batches, or --device cpu: up to four copies of the model are kept at once."
     if isinstance(error, ModuleNotFoundError):
         return "Install it in the environment of ctroubleshoot, or install ctroubleshoot in that of the training."
+    if "backward through the graph a second time" in str(error):
+        return "If step() trains, let it only return the loss: backward() and the optimizer's step are called here."
     return "Mend it; it fails in the same way when you train."

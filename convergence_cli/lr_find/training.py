@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.utils.data import DataLoader, IterableDataset
 
 from convergence_cli.errors import UsageError
-from convergence_cli.lr_find.ready import Ready, moved
-from convergence_cli.lr_find.refusals import broken_batch, check_loss
+from convergence_cli.lr_find.ready import Ready, kind_of, moved
+from convergence_cli.lr_find.refusals import broken_batch, check_loss, outputs_of, varies
 from convergence_cli.lr_find.refused import refused
 
 JUDGED_BATCHES = 8
@@ -47,6 +49,7 @@ class Training:
         self.last_batch: Any = None
         self.batches = 0
         self.steps = 0
+        self.dead = False
         self._stream = self._endless()
         self.held = self._held_out_batches()
         self.seen: list[Any] = []
@@ -55,7 +58,8 @@ class Training:
     def _held_out_batches(self) -> list[Any]:
         """Of the user's own, else the first of the training's, which are not trained on in the first pass."""
         if self.ready.val_loader is not None:
-            return [batch for batch, _ in zip(self.ready.val_loader, range(JUDGED_BATCHES), strict=False)]
+            batches = without_workers(self.ready.val_loader)
+            return [batch for batch, _ in zip(batches, range(JUDGED_BATCHES), strict=False)]
         try:
             length = len(self.ready.loader)  # type: ignore[arg-type]
         except TypeError:
@@ -67,7 +71,7 @@ class Training:
     def _endless(self) -> Iterator[Any]:
         while True:
             empty = True
-            for batch in self.ready.loader:
+            for batch in without_workers(self.ready.loader):
                 empty = False
                 self.batches += 1
                 yield batch
@@ -78,9 +82,14 @@ class Training:
         """The loss of a batch, in the precision asked for."""
         with self._autocast():
             loss = self.ready.step(self.ready.model, moved(batch, self.device))
-        if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
-            shape = f"of shape {tuple(loss.shape)}" if isinstance(loss, torch.Tensor) else f"a {type(loss).__name__}"
-            raise UsageError(f"The loss is {shape}, not a tensor with one value.", "Take its mean: reduction='mean'.")
+        if not isinstance(loss, torch.Tensor):
+            raise UsageError(
+                f"The loss is {kind_of(loss)}, not a tensor.",
+                "Return the mean loss as a tensor: not .item(), not a list.",
+            )
+        if loss.numel() != 1:
+            shape = tuple(loss.shape)
+            raise UsageError(f"The loss is of shape {shape}, not one value.", "Take its mean: reduction='mean'.")
         return loss
 
     def _autocast(self) -> Any:
@@ -136,12 +145,18 @@ class Training:
                         raise broken_batch(self)
 
     def judged(self) -> tuple[list[float], list[float]]:
-        """Losses in evaluation mode: of the first batches trained on, and of those held out."""
-        with torch.no_grad(), evaluating(self.ready.model):
-            return (
+        """Losses in evaluation mode: of the first batches trained on, and of those held out.
+
+        ``dead`` then says whether the output was the same for every row of every batch.
+        """
+        model = self.ready.model
+        with torch.no_grad(), evaluating(model), outputs_of(model) as outputs:
+            losses = (
                 [float(self.loss_of(batch)) for batch in self.seen],
                 [float(self.loss_of(batch)) for batch in self.held],
             )
+            self.dead = bool(outputs) and not any(map(varies, outputs))
+        return losses
 
 
 @contextmanager
@@ -162,6 +177,22 @@ def _set_rate(group: dict[str, Any], rate: float) -> None:
         group["lr"].fill_(rate)
     else:
         group["lr"] = rate
+
+
+def without_workers(loader: Iterable[Any]) -> Iterable[Any]:
+    """A ``DataLoader`` that loads here: each of a dozen trainings would start its worker processes anew.
+
+    Not where its data set counts on workers.
+    """
+    if not isinstance(loader, DataLoader) or not loader.num_workers or loader.timeout:
+        return loader
+    if loader.worker_init_fn is not None or isinstance(loader.dataset, IterableDataset):
+        return loader
+    twin = copy.copy(loader)
+    # The loader forbids such changes by its own setter, as they would come too late for its workers.
+    for name, value in (("num_workers", 0), ("persistent_workers", False), ("prefetch_factor", None)):
+        object.__setattr__(twin, name, value)
+    return twin
 
 
 def device_of(model: torch.nn.Module) -> torch.device:

@@ -95,6 +95,15 @@ def test_a_rate_that_trained_nearly_as_well_as_the_best_is_not_where_it_diverges
         assert answer.diverges_at is None or answer.diverges_at > answer.window[1]
 
 
+@pytest.mark.parametrize("bounds", [(1e-2, 1.0), (1.1e-2, 1.0), (1e-6, 4e-3)])
+def test_the_rate_is_never_outside_the_bounds_that_were_asked_for(bounds: tuple[float, float]) -> None:
+    free, bound = suggested(probed(), None), suggested(probed(), None, bounds=bounds)
+    rate = given_rate(bound)
+    assert rate == min(max(given_rate(free), bounds[0]), bounds[1])
+    assert bound.window is not None
+    assert bound.window[0] <= rate <= bound.window[1]
+
+
 PROBES = (
     st.dictionaries(st.integers(-24, 8), st.none() | st.integers(-640, 640), min_size=1, max_size=10)
     .map(lambda drawn: list(drawn.items()))
@@ -181,6 +190,7 @@ def test_both_schedules_have_one_window_from_the_lower_rate_to_the_higher() -> N
     assert constant.window == cosine.window
     assert cosine.window is not None
     assert cosine.window[1] == cosine.learning_rate
+    assert cosine.window[0] == pytest.approx(given_rate(constant) * 10**-0.5, rel=0.06)
     assert given_rate(constant) < given_rate(cosine)
 
 
@@ -195,6 +205,17 @@ def test_a_range_test_that_ends_in_losses_that_are_not_finite_diverges_there(tai
     assert answer.learning_rate == ranged(calm).learning_rate
     assert answer.diverges_at is not None
     assert RATES[82] < answer.diverges_at < RATES[88]
+
+
+@pytest.mark.parametrize("hole", [0, 5, 50])
+def test_a_hole_in_a_range_test_is_not_where_it_diverges(hole: int) -> None:
+    losses = descent()[:78]
+    calm = ranged(losses)
+    assert calm.diverges_at is None
+    losses[hole] = math.nan
+    answer = ranged(losses)
+    assert answer.window is not None
+    assert answer.diverges_at is None or answer.diverges_at > answer.window[1]
 
 
 @pytest.mark.parametrize("loss", [2.3026, 0.0, -1.5])

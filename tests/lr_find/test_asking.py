@@ -167,8 +167,9 @@ def test_a_wrong_value_is_told_with_file_and_line(name: str, line: str, said: st
     assert said in error.message
 
 
-def test_the_line_told_is_that_of_the_table_for_lr_find(here: Path) -> None:
-    lines = ["[tool.other]", "steps = 1000", "device = 'cpu'", "", "[tool.ctroubleshoot.lr-find]", "steps = 1"]
+@pytest.mark.parametrize("table", ["lr-find", "lr_find", "'lr-find'"])
+def test_the_line_told_is_that_of_the_table_for_lr_find(table: str, here: Path) -> None:
+    lines = ["[tool.other]", "steps = 1000", "device = 'cpu'", "", f"[tool.ctroubleshoot.{table}]", "steps = 1"]
     Path(SHARED).write_text("\n".join(lines) + "\n")
     assert f"{here / SHARED}:6: " in refusal().message
 
@@ -276,6 +277,17 @@ def test_a_command_of_one_word_in_a_settings_file_is_a_command(word: str, here: 
     assert asked([], False, {})[0] == Target("command", (word,))
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_target_beside_a_command_in_a_settings_file_is_never_run_as_a_command(turned: bool) -> None:
+    lines = ['target = "train.py:setup"', 'command = ["python", "train.py"]']
+    write(OWN, *(lines[::-1] if turned else lines))
+    try:
+        target, _ = asked([], False, {})
+    except CtroubleshootError:
+        return
+    assert target in (Target("factory", ("train.py:setup",)), Target("command", ("python", "train.py")))
+
+
 def test_what_is_named_comes_before_the_settings_file_and_that_before_what_lies_here(here: Path) -> None:
     (here / "lone.py").write_text(SETUP)
     write(OWN, 'target = "written.py:setup"')
@@ -346,6 +358,7 @@ def test_where_there_is_none_what_to_write_is_shown() -> None:
     [
         "def setup():\n    return {}",
         "def setup(width=3, *, depth=2): ...",
+        "def setup(width=3, /): ...",
         "def setup(*words, **options): ...",
         "@decorated\ndef setup(): ...",
         "import missing_module\n\n\ndef helper(x): ...\n\n\ndef setup() -> dict[str, object]: ...",
@@ -367,6 +380,7 @@ def test_a_function_that_needs_no_argument_is_a_setup(text: str, here: Path) -> 
         "from setuptools import setup\nsetup()",
         "def setup_model(): ...",
         "def setup(model): ...",
+        "def setup(model, /): ...",
         "def setup(model, /, width=3): ...",
         "def setup(*, model): ...",
         "async def setup(): ...",

@@ -215,6 +215,16 @@ def test_the_seed_of_a_setup_counts_unless_another_is_asked_for() -> None:
     assert repr(other) == repr(searched(noisy, seed=5))
 
 
+def test_what_a_setup_draws_besides_does_not_change_the_batches() -> None:
+    def drawing() -> Answer:
+        answer = noisy()
+        torch.rand(3)
+        random.random()
+        return answer
+
+    assert repr(searched(drawing)) == repr(searched(noisy))
+
+
 def in_words() -> Answer:
     """Batches that are dictionaries, and a model that takes two inputs."""
 
@@ -444,7 +454,8 @@ def given_live(**more: Any) -> Callable[[], Any]:
         (given_live(optimizer=SGD), "as 'optimizer'"),
         (given_live(schedule="linear"), "'linear' is no schedule"),
         (lambda: find_learning_rate(3), "The model is"),  # type: ignore[arg-type]
-        (lambda: find_learning_rate(network, nn.CrossEntropyLoss(), []), "a Sequential, not a dictionary"),
+        (lambda: find_learning_rate(network), "a Sequential, not a dictionary"),
+        (lambda: find_learning_rate(network, nn.CrossEntropyLoss(), []), "has a loss of its own"),
         (lambda: find_learning_rate(lambda: classifier(lodaer=[])), "unknown key 'lodaer'"),
     ],
     ids=lambda one: one if isinstance(one, str) else "",

@@ -274,6 +274,16 @@ def test_no_row_is_lost_whatever_its_number_of_epochs(tmp_path: Path, epochs: tu
     assert same(answer, found(csv(tmp_path / "plain.csv", TRAININGS)))
 
 
+def test_no_row_is_lost_where_a_training_left_its_loss_blank(tmp_path: Path) -> None:
+    rows = [
+        (epoch, rate, "" if math.isnan(loss) else loss)
+        for epoch, (rate, loss) in zip((1, 2, 1, 2, 3), TRAININGS, strict=True)
+    ]
+    answer = found(csv(tmp_path / "sweep.csv", rows, "epoch,lr,loss"))
+    assert [(probe.rate, probe.loss) for probe in answer.probes][:4] == list(TRAININGS[:4])
+    assert given_rate(answer) == 1e-3
+
+
 def test_rates_that_are_none_are_passed_over(tmp_path: Path) -> None:
     rows = [(-1e-3, 0.0), (0.0, 0.0), (math.nan, 0.0), (math.inf, 0.0), *TRAININGS]
     assert same(found(csv(tmp_path / "sweep.csv", rows)), found(csv(tmp_path / "plain.csv", TRAININGS)))

@@ -226,6 +226,12 @@ CASES: dict[str, Case] = {
     "NaN in a batch held out": Case(
         "non-finite-input", lambda: with_value(0, NAN, 0), lambda: with_value(0, 0.0, 0), "The input"
     ),
+    "NaN in the validation": Case(
+        "non-finite-input",
+        lambda: regression(val_loader=[spoilt(surface(16), 1, NAN)]),
+        lambda: regression(val_loader=[spoilt(surface(16), 1, 0.0)]),
+        "The target",
+    ),
     "NaN in a later batch": Case(
         "non-finite-input",
         lambda: with_value(0, NAN, 14),
@@ -459,3 +465,24 @@ def test_what_can_train_is_not_refused(name: str) -> None:
 )
 def test_a_fall_is_one_beyond_chance(before: list[float], after: list[float], told: bool) -> None:
     assert learned(before, after) is told
+
+
+def test_a_collapse_to_one_output_from_afar_is_no_fall() -> None:
+    """Inputs far from zero: high rates kill every unit, and then the loss is that of a constant, far below the start."""
+
+    def setup() -> Answer:
+        chance = torch.Generator().manual_seed(0)
+        x = 200 * torch.randn(640, 20, generator=chance) + 1000
+        y = (x[:, 0] > x[:, 1]).long()
+        torch.manual_seed(1)
+        model = nn.Sequential(nn.Linear(20, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 2))
+        return {
+            "model": model,
+            "loss": functional.cross_entropy,
+            "loader": cut((x, y)),
+            "optimizer": SGD(model.parameters(), lr=0.1, momentum=0.9),
+        }
+
+    answer = searched(setup, steps=300)
+    # At 0.03 the network is dead within 30 steps.
+    assert answer.learning_rate is None or answer.learning_rate < 1e-3

@@ -24,11 +24,13 @@ from convergence_cli.lr_find.search import (
     Plan,
     Reading,
     Try,
+    below_the_broken,
     beside,
     broken,
     climb,
     finalists,
     geometric,
+    lower,
     read,
     unharmed,
 )
@@ -342,7 +344,7 @@ def test_it_is_found_below_an_edge_above_which_everything_breaks(
     assert abs(decades(best_of(tried), centre)) <= 0.25
 
 
-@given(st.floats(1e-4, 1e-2), st.floats(1.2, 2.0), st.floats(0.001, 0.6))
+@given(st.floats(1e-4, 1e-2), st.floats(1.25, 2.0), st.floats(0.001, 0.6))
 @settings(deadline=None, max_examples=60)
 def test_it_is_found_where_all_first_tries_break(centre: float, off: float, beyond: float) -> None:
     bowl = Bowl(centre, edge=centre * 10**beyond)
@@ -442,7 +444,7 @@ def test_whatever_the_losses_each_rate_is_tried_once_within_the_bounds_and_the_p
     assert all(BOUNDS[0] <= rate <= BOUNDS[1] for rate in rates)
     assert {steps for _, steps in asked} == {plan.short}
     assert all(rate == at_place(place_of(rate)) for rate in rates)
-    assert list(tried.items()) == [(rate, known(rate, 0)) for rate in sorted(rates)]
+    assert list(tried.items()) == list(below_the_broken({rate: known(rate, 0) for rate in sorted(rates)}).items())
     assert moved == (fell or min(tried.values()) <= start / 64 - PLATEAU * noise / 64)
 
 
@@ -597,3 +599,14 @@ def test_rates_beside_the_best_are_new_near_it_and_within_the_bounds(places: set
     assert len(set(found)) == len(found)
     assert not set(found) & set(known)
     assert all(BOUNDS[0] <= rate <= BOUNDS[1] and 0.2 < abs(decades(rate, best)) < 0.6 for rate in found)
+
+
+def test_what_survives_above_a_rate_that_broke_has_survived_by_chance() -> None:
+    tried = {1e-3: 1.0, 1e-2: math.inf, 1e-1: 0.5}
+    assert below_the_broken(tried) == {1e-3: 1.0, 1e-2: math.inf, 1e-1: math.inf}
+    assert below_the_broken({1e-3: 1.0}) == {1e-3: 1.0}
+
+
+def test_the_next_lower_rate_is_half_a_decade_down_and_within_the_bounds() -> None:
+    assert lower(1e-2) == [pytest.approx(10**-2.5)]
+    assert lower(1e-2, (5e-3, 1.0)) == []

@@ -410,9 +410,10 @@ def test_a_snapshot_goes_back_into_the_same_tensors_however_often() -> None:
     snapshot, randomness = Snapshot(one.model, one.optimizer, one.scaler, [one.loader, one.val_loader]), Randomness()
     before = one.state()
     for _ in range(2):
+        # Into the gradients that were found, before training makes others.
+        one.optimizer.zero_grad(set_to_none=False)
         one.train(4)
         one.model.eval()
-        one.optimizer.zero_grad(set_to_none=False)
         assert one.state()["parameters"] != before["parameters"]
         snapshot.restore()
         randomness.restore()

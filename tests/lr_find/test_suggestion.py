@@ -139,6 +139,7 @@ def test_excesses_are_between_none_and_one_by_ascending_rate(probes: list[Probe]
     excess = excesses(probes, above, found)
     assert list(excess) == sorted(excess)
     assert all(0 <= value <= 1 for value in excess.values())
+    assert excesses(probes[::-1], above, found) == excess
     broke = {probe.rate for probe in probes if probe.loss is None}
     assert {excess[rate] for rate in broke} <= {1.0}
     assert found.rate in broke or excess[found.rate] == 0
@@ -341,6 +342,7 @@ def test_it_is_less_sure_where_only_one_rate_trains() -> None:
     alone = {rate: loss if rate == 1e-2 else 1.9 for rate, loss in BROAD.items()}
     assert sure(alone) < sure(BROAD)
     assert sure({1e-2: 1.0}) < sure(alone)
+    assert sure(alone) < sure(alone | {3e-3: 1.02})
 
 
 def test_it_is_less_sure_where_the_window_is_narrow() -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 FEWEST_POINTS, LEAST_SPAN = 15, 10.0
 FEWEST_RATES = 3
 # A table of trainings has a factor from rate to rate, and a few seeds of each.
-LONG_ENOUGH, SMALL_CHANGE, MOSTLY = 30, 0.1, 0.9
+LONG_ENOUGH, MANY_RATES, SMALL_CHANGE, LONG_STEPS = 30, 20, 0.1, 15
 
 
 def find_in_record(
@@ -84,11 +84,15 @@ def is_range_test(rates: NDArray[np.float64]) -> bool:
 
 
 def follows_schedule(rates: NDArray[np.float64]) -> bool:
-    """Whether ``rates`` change as those of one training do: hardly from row to row, over many rows."""
+    """Whether ``rates`` change as those of one training do: little from row to row, or seldom."""
     usable = rates[np.isfinite(rates) & (rates > 0)]
-    if len(usable) < LONG_ENOUGH or len(np.unique(usable)) < FEWEST_RATES:
+    distinct = len(np.unique(usable))
+    if len(usable) < LONG_ENOUGH or distinct < FEWEST_RATES:
         return False
-    return bool(np.mean(np.abs(np.diff(np.log(usable))) < SMALL_CHANGE) > MOSTLY)
+    changes = np.abs(np.diff(np.log(usable)))
+    if distinct >= MANY_RATES:
+        return bool(np.median(changes) < SMALL_CHANGE)
+    return bool(np.count_nonzero(changes) < len(usable) / LONG_STEPS)
 
 
 def _of_runs(runs: list[Run], path: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -15,7 +15,7 @@ from convergence_cli.lr_find.answering import METHODS, RANGE, RANGE_CONFIDENCE, 
 from convergence_cli.lr_find.known_rules import RULES, smoothed
 from convergence_cli.lr_find.refused import Refused
 from convergence_cli.lr_find.search import geometric
-from convergence_cli.lr_find.suggestion import two_digits
+from convergence_cli.lr_find.suggestion import DOUBTS, two_digits
 
 START = 2.0
 RATES = geometric(1e-7, 10.0, 100)
@@ -161,7 +161,9 @@ def test_the_answer_moves_with_the_rates(drawn: list[tuple[int, int | None]], de
     assert moved.learning_rate == pytest.approx(times * given_rate(plain), rel=0.11)
     assert plain.window is not None
     assert moved.window == pytest.approx(tuple(times * end for end in plain.window), rel=0.11)
-    assert (moved.confidence, moved.diverges_at is None) == (plain.confidence, plain.diverges_at is None)
+    assert (moved.diverges_at is None) == (plain.diverges_at is None)
+    # A window can be on the verge of being narrow, too.
+    assert moved.confidence == pytest.approx(plain.confidence, abs=DOUBTS["narrow"] + 1e-9)
 
 
 # --- from a range test, by the own rule

@@ -278,14 +278,11 @@ def test_a_command_of_one_word_in_a_settings_file_is_a_command(word: str, here: 
 
 
 @pytest.mark.parametrize("turned", [False, True])
-def test_a_target_beside_a_command_in_a_settings_file_is_never_run_as_a_command(turned: bool) -> None:
+def test_a_target_beside_a_command_in_a_settings_file_is_refused(turned: bool) -> None:
     lines = ['target = "train.py:setup"', 'command = ["python", "train.py"]']
     write(OWN, *(lines[::-1] if turned else lines))
-    try:
-        target, _ = asked([], False, {})
-    except CtroubleshootError:
-        return
-    assert target in (Target("factory", ("train.py:setup",)), Target("command", ("python", "train.py")))
+    with pytest.raises(SettingsError, match="both a target and a command"):
+        asked([], False, {})
 
 
 def test_what_is_named_comes_before_the_settings_file_and_that_before_what_lies_here(here: Path) -> None:

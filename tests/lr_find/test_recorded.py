@@ -352,6 +352,46 @@ def test_of_equal_losses_the_lower_rate_is_given(tmp_path: Path) -> None:
     assert given_rate(found(csv(tmp_path / "sweep.csv", rows))) == 1e-3
 
 
+# --- one training whose rate followed a schedule
+
+
+def scheduled(kind: str, count: int) -> list[float]:
+    """The rates of ``count`` steps of one training, at most 1e-3."""
+    at = (np.arange(count) + 1) / count
+    decay = {
+        "cosine": (1 + np.cos(np.pi * at)) / 2 + 1e-3,
+        "linear": 1 - at + 1e-3,
+        "exponential": 0.01**at,
+        "steps": 0.1 ** (at * 3).astype(int),
+        "warm-up, then cosine": np.minimum(at * 10, (1 + np.cos(np.pi * at)) / 2 + 1e-3),
+        "warm-up, then linear": np.minimum(at * 10, 1 - at + 1e-3),
+    }[kind]
+    return (1e-3 * decay).tolist()  # type: ignore[no-any-return]
+
+
+SCHEDULED = ["cosine", "linear", "exponential", "steps", "warm-up, then cosine", "warm-up, then linear"]
+
+
+@pytest.mark.parametrize("kind", SCHEDULED)
+@pytest.mark.parametrize("count", [100, 1000])
+def test_one_training_whose_rate_followed_a_schedule_is_no_sweep(tmp_path: Path, kind: str, count: int) -> None:
+    rows = [(step, rate, 2 * 0.99**step) for step, rate in enumerate(scheduled(kind, count))]
+    assert reason(csv(tmp_path / "run.csv", rows, "step,lr,loss")) == "one-training"
+
+
+@pytest.mark.parametrize("order", ["by rate", "by seed", "mixed"])
+def test_many_trainings_at_many_rates_are_no_schedule(tmp_path: Path, order: str) -> None:
+    rates = np.geomspace(1e-5, 1.0, 11).tolist()
+    rows = [(rate, (math.log10(rate) + 3) ** 2 + seed / 100) for rate in rates for seed in range(5)]
+    if order == "by seed":
+        rows = [row for seed in range(5) for row in rows[seed::5]]
+    elif order == "mixed":
+        random.Random(0).shuffle(rows)
+    answer = found(csv(tmp_path / "sweep.csv", rows))
+    assert given_rate(answer) == pytest.approx(1e-3)
+    assert len(answer.probes) == 11
+
+
 # --- folders of runs
 
 

@@ -468,7 +468,7 @@ def test_a_fall_is_one_beyond_chance(before: list[float], after: list[float], to
 
 
 def test_a_collapse_to_one_output_from_afar_is_no_fall() -> None:
-    """Inputs far from zero: high rates kill every unit, and then the loss is that of a constant, far below the start."""
+    """Inputs far from zero: high rates kill every unit, and the loss of a constant is far below the start."""
 
     def setup() -> Answer:
         chance = torch.Generator().manual_seed(0)

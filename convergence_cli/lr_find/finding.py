@@ -107,7 +107,11 @@ def _found(prober: Prober, search: Search, blank: LearningRate, show: Show) -> L
         return prober.attempt(rate, steps)
 
     tried, moved = climb(attempt, test, plan, begun, search.bounds)
-    best = finalists(tried, plan.kept) if moved else unharmed(tried, begun, test.noise, plan.kept - 1)
+    best = finalists(tried, plan.kept)
+    if not moved:
+        # High rates leave a plateau soonest; the one that seems best may have begun to.
+        high = unharmed(tried, begun, test.noise, plan.kept - 1)
+        best = [*high, *(rate for rate in best[:1] if rate not in high)]
     if not any(map(math.isfinite, tried.values())):
         raise refused(
             "every-rate-diverges",
@@ -136,6 +140,14 @@ def _found(prober: Prober, search: Search, blank: LearningRate, show: Show) -> L
             f"No rate from {min(tried):.1e} to {max(tried):.1e} lowered the loss of {begun:.4g} within {length} steps.",
             f"If your training begins with a plateau, give it more: --steps {10 * plan.steps}. Else the loss, the "
             "labels or the initialization are at fault.",
+        )
+    lowest, *higher = sorted(tried)
+    if higher and not lower(lowest, search.bounds) and all(tried[rate] > begun for rate in higher):
+        raise refused(
+            "no-rate-learns",
+            f"Every rate from {higher[0]:.1e} up does harm, and the only one below that was tried is {lowest:.1e}.",
+            f"Try lower ones: --min-lr {lowest / 1e4:.0e}. Inputs of enormous size want such rates, and so does a "
+            "gradient of the wrong sign.",
         )
     stopped = len(losses) < len(rates)
     return suggested(answer, test.edge if stopped else None, bounds=search.bounds)

@@ -28,12 +28,21 @@ def run(folder: Path, code: str, bounds: Bounds | None = None, **variables: str)
     return run_bounded([sys.executable, "-c", code], variables, folder, bounds or Bounds(LONG))
 
 
-def lives(pid: int) -> bool:
-    """Whether the process is there and is no zombie that nobody has fetched."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+def lives(pid: int, patience: float = 10.0) -> bool:
+    """Whether the process is there and is no zombie that nobody has fetched.
+
+    A process that was killed dies when the system next comes to it, on a busy machine not at once.
+    """
+    until = time.monotonic() + patience
+    while True:
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX":
+                return False
+        except OSError:
+            return False
+        if time.monotonic() > until:
+            return True
+        time.sleep(0.02)
 
 
 def test_output_and_errors_are_kept_in_order(tmp_path: Path) -> None:

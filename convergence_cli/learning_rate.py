@@ -11,6 +11,10 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from convergence_cli.model import RunReport
 
+# What can be asked for, on the command line and from Python.
+SCHEDULES = ("constant", "cosine")
+PRECISIONS = ("bf16", "fp16")
+FEWEST_STEPS = 60
 # Why no rate can be given. The causes are names that ``explain`` knows; "" where the diagnosis has none.
 Reason = Literal[
     "no-data",
@@ -27,7 +31,7 @@ Reason = Literal[
     "too-few-points",
     "one-training",
 ]
-CAUSES: dict[str, str] = {
+CAUSES: dict[Reason, str] = {
     "non-finite-input": "unnormalized-input",
     "non-finite-loss": "numerical-overflow",
     "non-finite-gradient": "numerical-overflow",
@@ -45,7 +49,7 @@ CAUSES: dict[str, str] = {
 class Refusal:
     """``reason`` is a fixed name, ``message`` a sentence, ``hint`` the next step, ``cause`` a name of the diagnosis."""
 
-    reason: str
+    reason: Reason
     message: str
     hint: str = ""
     cause: str = ""

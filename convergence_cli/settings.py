@@ -78,11 +78,9 @@ def resolve(
     """
     environment = os.environ if environment is None else environment
     settings = Settings()
-    config = config or environment.get(f"{ENVIRONMENT_PREFIX}CONFIG")
-    if not isolated:
-        found = _named_table(Path(config)) if config else find_table(run)
-        if found is not None:
-            settings = replace(settings, **_from_file(*found))
+    found = _table_for(run, config, isolated, environment)
+    if found is not None:
+        settings = replace(settings, **_from_file(*found))
     for layer in (_from_environment(environment), _checked_flags(flags)):
         metrics = {**settings.metrics, **layer.get("metrics", {})}
         settings = replace(settings, **{**layer, "metrics": metrics})
@@ -161,9 +159,18 @@ def _parse(path: Path, text: str) -> dict[str, Any]:
     return data
 
 
-def lr_find_table() -> tuple[Path, str, Mapping[str, Any]] | None:
-    """The nearest settings file upward from here, its text, and its ``lr-find`` table; None where it has none."""
-    found = find_table(None)
+def _table_for(
+    run: str | None, config: str | None, isolated: bool, environment: Mapping[str, str]
+) -> tuple[Path, str, Mapping[str, Any]] | None:
+    config = config or environment.get(f"{ENVIRONMENT_PREFIX}CONFIG")
+    if isolated:
+        return None
+    return _named_table(Path(config)) if config else find_table(run)
+
+
+def lr_find_table(config: str | None, isolated: bool) -> tuple[Path, str, Mapping[str, Any]] | None:
+    """The settings file that holds here (see ``resolve``), its text, and its ``lr-find`` table; None without one."""
+    found = _table_for(None, config, isolated, os.environ)
     if found is None:
         return None
     path, text, table = found

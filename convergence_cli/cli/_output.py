@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import contextmanager, suppress
-from typing import IO, TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING, Protocol, TextIO, cast
 
 from convergence_cli.errors import CtroubleshootError
 from convergence_cli.printable import printable
@@ -72,6 +72,13 @@ def write(text: str, path: str | None) -> None:
     """``text`` to ``path`` or standard output."""
     with opened(path) as sink:
         sink.write(text)
+
+
+def write_bytes(data: bytes, path: str) -> None:
+    """``data`` to ``path``, as ``opened`` writes."""
+    with opened(path) as sink:
+        # What opened gives for a path is a text file over bytes.
+        cast("TextIO", sink).buffer.write(data)
 
 
 def say(text: str) -> None:

@@ -13,11 +13,11 @@ from convergence_cli.cli._answer import one_blas_thread
 from convergence_cli.cli._output import (
     carries_unicode,
     complain,
-    opened,
     progress,
     wants_color,
     width,
     write,
+    write_bytes,
 )
 from convergence_cli.cli._settings import settings_from
 from convergence_cli.errors import EXIT_FINDINGS, EXIT_OK, CtroubleshootError, UsageError
@@ -107,14 +107,17 @@ def command(
     if plot is not None and not plot.lower().endswith(PLOTS):
         raise UsageError(f"--plot: {printable(plot)} has no known ending.", f"Choose from: {', '.join(PLOTS)}.")
     one_blas_thread()
-    from convergence_cli.lr_find.asking import DEMO, Target, asked
+    from convergence_cli.lr_find.asking import DEMO, asked
 
+    if demo and words:
+        raise UsageError("--demo has a target of its own.", "Leave one of the two out.")
     dashed = bool((context.obj or {}).get("dashed"))
     given = {
         "schedule": schedule, "method": method, "steps": steps, "seed": seed, "accumulate": accumulate, "amp": amp,
         "device": device, "min_lr": min_lr, "max_lr": max_lr,
     }  # fmt: skip
-    target, wanted = asked([f"{DEMO}:setup"] if demo else words or [], dashed and not demo, given)
+    named = [f"{DEMO}:setup"] if demo else words or []
+    target, wanted = asked(named, dashed, given, config=config, isolated=isolated)
     settings = settings_from(
         runs=list(target.words) if target.kind == "record" else [],
         config=config,
@@ -127,8 +130,6 @@ def command(
     for place in (plot, settings.output):
         if place is not None and not os.path.isdir(os.path.dirname(place) or "."):
             raise UsageError(f"The folder of {printable(place)} does not exist.", "Make it, or name another file.")
-    if demo:
-        target = Target("factory", (f"{DEMO}:setup",))
     with progress(quiet) as show, _stdout_kept():
         if target.kind == "record":
             answer = _recorded(target, wanted, settings)
@@ -213,18 +214,7 @@ def _searched(target: Any, wanted: Any, show: Callable[[str], None] | None) -> L
 def _draw(answer: LearningRate, path: str) -> None:
     from convergence_cli.reporters.rate_plot import draw
 
-    if path.lower().endswith(".html"):
-        with opened(path) as sink:
-            sink.write(draw(answer, "html").decode())
-        return
-    data = draw(answer, path.rsplit(".", 1)[1].lower())
-    try:
-        with open(path, "wb") as handle:
-            handle.write(data)
-    except OSError as error:
-        raise CtroubleshootError(
-            f"{printable(path)} cannot be written: {error.strerror}.", "Name another file."
-        ) from error
+    write_bytes(draw(answer, path.rsplit(".", 1)[1].lower()), path)
 
 
 def _answer(answer: LearningRate, settings: Settings, format: str | None) -> int:
@@ -253,13 +243,12 @@ def _answer(answer: LearningRate, settings: Settings, format: str | None) -> int
 def _say_beside(answer: LearningRate) -> None:
     """On stderr, what a number alone does not say."""
     if answer.refused is not None:
-        complain(f"{answer.refused.reason}: {answer.refused.message}", answer.refused.hint)
-        run = answer.diagnosis
-        if run is not None and run.causes and run.remedies:
-            from convergence_cli.reporters._wording import changes, percent
+        from convergence_cli.reporters.rate_text import diagnosed
 
-            cause = f"{run.causes[0].name} ({percent(run.causes[0].probability)})"
-            complain(f"The diagnosis says {cause}: {'; '.join(changes(run.remedies[0], '->'))}.")
+        complain(f"{answer.refused.reason}: {answer.refused.message}", answer.refused.hint)
+        told, changed = diagnosed(answer, "->")
+        if told:
+            complain(f"The diagnosis says {'; '.join((told, *changed))}.")
     elif answer.confidence and answer.confidence < LOW_CONFIDENCE:
         complain(f"This rate is unsure ({answer.confidence:.0%}): {answer.why}")
     for note in answer.notes:

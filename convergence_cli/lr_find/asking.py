@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from convergence_cli.errors import SettingsError, UsageError
+from convergence_cli.learning_rate import FEWEST_STEPS, PRECISIONS, SCHEDULES
 from convergence_cli.lr_find.answering import METHODS
 from convergence_cli.lr_find.search import BOUNDS
 from convergence_cli.lr_find.target import example, factories
@@ -19,9 +20,7 @@ from convergence_cli.settings import line_of, lr_find_table
 from convergence_cli.streams import STANDARD_INPUT
 
 Kind = Literal["factory", "command", "record"]
-SCHEDULES = ("constant", "cosine")
-PRECISIONS = ("bf16", "fp16")
-DEFAULT_STEPS, FEWEST_STEPS, COMMAND_STEPS = 600, 60, 100
+DEFAULT_STEPS, COMMAND_STEPS = 600, 100
 DEMO = Path(__file__).parent.parent / "demo" / "_lr_find.py"
 WHAT_TO_WRITE = (
     "Nothing here says what to train. Write in train.py:\n"
@@ -49,7 +48,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What to search: ``words`` are the command, or one target or path. ``base`` is where a relative one starts."""
+    """What to search: ``words`` are the command, or one target or path."""
 
     kind: Kind
     words: tuple[str, ...]
@@ -58,12 +57,20 @@ class Target:
 KEYS = ("target", "command", *Asked.__dataclass_fields__)
 
 
-def asked(words: Sequence[str], dashed: bool, flags: Mapping[str, Any]) -> tuple[Target, Asked]:
+def asked(
+    words: Sequence[str],
+    dashed: bool,
+    flags: Mapping[str, Any],
+    *,
+    config: str | None = None,
+    isolated: bool = False,
+) -> tuple[Target, Asked]:
     """The target and the settings. ``dashed``: the words stood behind ``--``; flags that were not given are None.
 
+    ``config`` names the one settings file to read, ``isolated`` reads none.
     Raises ``UsageError`` where nothing says what to train, or a value cannot be.
     """
-    table = lr_find_table()
+    table = lr_find_table(config, isolated)
     values: dict[str, Any] = {}
     written: tuple[str, ...] = ()
     if table is not None:

@@ -15,7 +15,7 @@ from convergence_cli.learning_rate import LearningRate, Probe
 from convergence_cli.lr_find import suggestion
 from convergence_cli.lr_find.answering import suggested
 from convergence_cli.lr_find.refused import Refused, refused
-from convergence_cli.lr_find.search import PER_DECADE, Bounds
+from convergence_cli.lr_find.search import HALF, PER_DECADE, QUARTER, Bounds
 from convergence_cli.printable import counted, duration, printable
 from convergence_cli.trials.change import MAX_STEPS, RUN_DIR, SEED, filled, may_take, placeholders, variables
 from convergence_cli.trials.place import new_folder
@@ -49,7 +49,11 @@ class CommandPlan:
     keep: str = "ct-lr-find"
     schedule: str = "constant"
     bounds: Bounds = COMMAND_BOUNDS
-    first: float = FIRST_RATE
+
+    @property
+    def first(self) -> float:
+        """The rate to begin with, within the bounds."""
+        return min(max(FIRST_RATE, self.bounds[0]), self.bounds[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,6 @@ class Outcome:
     start: float
     end: float
     broke: bool
-    run: Run | None
 
 
 def find_by_command(plan: CommandPlan, show: Callable[[str], None] = lambda text: None) -> LearningRate:
@@ -71,7 +74,7 @@ def find_by_command(plan: CommandPlan, show: Callable[[str], None] = lambda text
     try:
         return bench.found(blank)
     except Refused as error:
-        return replace(blank, refused=error.refusal, steps=bench.steps, probes=bench.probes, notes=tuple(bench.notes))
+        return replace(blank, refused=error.refusal, steps=bench.steps, probes=bench.probes)
 
 
 def _check(plan: CommandPlan) -> None:
@@ -92,9 +95,7 @@ class _Bench:
     def __init__(self, plan: CommandPlan, show: Callable[[str], None]) -> None:
         self.plan, self.show = plan, show
         self.outcomes: dict[float, Outcome] = {}
-        self.notes: list[str] = []
         self.steps = 0
-        self.stopped_all = True
 
     def found(self, blank: LearningRate) -> LearningRate:
         tried = self._climbed()
@@ -114,7 +115,7 @@ class _Bench:
                 "The log is the same at every rate: the command does not use what it is given.",
                 "Check that --lr {learning_rate} reaches the optimizer.",
             )
-        answer = replace(blank, start_loss=start, steps=self.steps, probes=self.probes, notes=tuple(self.notes))
+        answer = replace(blank, start_loss=start, steps=self.steps, probes=self.probes)
         best = suggestion.best_of(answer.probes)
         assert best is not None
         assert best.loss is not None
@@ -135,9 +136,9 @@ class _Bench:
         while place is not None and len(tried) < self.plan.runs:
             tried[place] = self._attempt(10 ** (place / PER_DECADE))
             best = min(tried, key=lambda one: (tried[one], one))
-            steps: tuple[int, ...] = (-4, 4, -2, 2, -1, 1)
+            steps: tuple[int, ...] = (-PER_DECADE, PER_DECADE, -HALF, HALF, -QUARTER, QUARTER)
             if not math.isfinite(tried[best]):
-                best, steps = min(tried), (-4,)
+                best, steps = min(tried), (-PER_DECADE,)
             around = (best + step for step in steps)
             place = next((one for one in around if one not in tried and low - 1e-9 <= one <= high + 1e-9), None)
         return {10 ** (one / PER_DECADE): loss for one, loss in sorted(tried.items())}
@@ -161,21 +162,21 @@ class _Bench:
         crashed = execution.ended in ("crashed", "not-started")
         if reading.run is None:
             if crashed and self.outcomes:
-                return Outcome(rate, math.nan, math.nan, True, None)
+                return Outcome(rate, math.nan, math.nan, True)
             said = f" Its last line: {printable(execution.last_lines[-1], 200)}." if execution.last_lines else ""
             ended = f"the command ended with exit code {execution.exit_code}" if crashed else "nothing can be judged"
             raise CtroubleshootError(
                 f"At a rate of {rate:g} {ended}: {reading.reason}.{said}",
                 f"Its output is in {printable(execution.output)}. Have it print its loss, or name the log with --log.",
             )
-        start, end, steps = ends_of(reading.run)
-        self.steps += steps
-        if steps < 2:
+        start, end, logged = ends_of(reading.run)
+        self.steps += int(last_step(reading.run) or logged)
+        if logged < 2:
             raise CtroubleshootError(
                 f"At a rate of {rate:g} one loss was logged, which is too little to compare.",
                 "Have it log more often, or give it more steps: --steps 500.",
             )
-        return Outcome(rate, start, end, crashed or not math.isfinite(end), reading.run)
+        return Outcome(rate, start, end, crashed or not math.isfinite(end))
 
     def _watch(self, places: Places, label: str) -> Callable[[float], bool]:
         def enough(seconds: float) -> bool:
@@ -201,7 +202,7 @@ class _Bench:
 
 
 def ends_of(run: Run) -> tuple[float, float, int]:
-    """(first loss, loss at the end, steps logged) of a short run; the end is NaN where the log is not finite there.
+    """(first loss, loss at the end, losses logged) of a short run; the end is NaN where the log is not finite there.
 
     The end is the mean of the last fifth of the training loss, or with a validation loss the mean of that and the last
     of it: as the trainings of a torch model are judged.

@@ -8,13 +8,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from convergence_cli.errors import UsageError
+from convergence_cli.learning_rate import FEWEST_STEPS, PRECISIONS, SCHEDULES
 from convergence_cli.lr_find.answering import METHODS
 from convergence_cli.lr_find.finding import Search, find
 from convergence_cli.lr_find.probing import FactorySource, LiveSource, Source
-from convergence_cli.lr_find.ready import SCHEDULES, kind_of, ready_from
+from convergence_cli.lr_find.ready import kind_of, ready_from
 from convergence_cli.lr_find.search import BOUNDS, Plan
 from convergence_cli.lr_find.snapshot import kept_randomness
-from convergence_cli.lr_find.training import PRECISIONS, Engine, device_of
+from convergence_cli.lr_find.training import Engine, device_of
 from convergence_cli.printable import printable
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
     from convergence_cli.learning_rate import LearningRate
     from convergence_cli.lr_find.ready import Step
-
-FEWEST_STEPS = 60
 
 
 def find_learning_rate(
@@ -103,8 +102,8 @@ def _check(
         raise UsageError(f"'{printable(method)}' is no method.", f"Choose from: {', '.join(METHODS)}.")
     if accumulate < 1:
         raise UsageError(f"{accumulate} batches make no update.", "Give the number of batches an update, from 1 up.")
-    if amp not in PRECISIONS:
-        raise UsageError(f"'{printable(amp)}' is no precision.", "Choose from: bf16, fp16.")
+    if amp and amp not in PRECISIONS:
+        raise UsageError(f"'{printable(amp)}' is no precision.", f"Choose from: {', '.join(PRECISIONS)}.")
     if schedule is not None and schedule not in SCHEDULES:
         raise UsageError(f"'{printable(schedule)}' is no schedule.", f"Choose from: {', '.join(SCHEDULES)}.")
 

@@ -17,6 +17,7 @@ from convergence_cli.lr_find.search import (
     BOUNDS,
     Bounds,
     Plan,
+    Try,
     beside,
     broken,
     climb,
@@ -107,22 +108,31 @@ def _found(prober: Prober, search: Search, blank: LearningRate, show: Show) -> L
         return prober.attempt(rate, steps)
 
     tried, moved = climb(attempt, test, plan, begun, search.bounds)
-    best = finalists(tried, plan.kept)
-    if not moved:
-        # High rates leave a plateau soonest; the one that seems best may have begun to.
-        high = unharmed(tried, begun, test.noise, plan.kept - 1)
-        best = [*high, *(rate for rate in best[:1] if rate not in high)]
     if not any(map(math.isfinite, tried.values())):
         raise refused(
             "every-rate-diverges",
             f"Training breaks at every rate that was tried, down to {min(tried):.1e}.",
             "Look for an overflow in the loss, inputs of enormous size, or a gradient that is not that of the loss.",
         )
+    best = finalists(tried, plan.kept)
+    if not moved:
+        # High rates leave a plateau soonest; the one that seems best may have begun to.
+        high = unharmed(tried, begun, test.noise, plan.kept - 1)
+        best = [*high, *(rate for rate in best[:1] if rate not in high)]
     prober.keep(best)
     length = plan.longest(prober.steps, len(best), plateau=not moved)
+    long = _trained_on(prober, attempt, best, length, search)
+    answer = replace(answer, steps=prober.steps, probes=_by_rate(prober))
+    _check_learned(tried | long, any(_learned(start, prober.judged[rate]) for rate in long), begun, length, search)
+    stopped = len(losses) < len(rates)
+    return suggested(answer, test.edge if stopped else None, bounds=search.bounds)
+
+
+def _trained_on(prober: Prober, attempt: Try, best: list[float], length: int, search: Search) -> dict[float, float]:
+    """Losses after ``length`` steps: of the ``best``, and of their neighbours as far as the steps last."""
     long: dict[float, float] = {}
     waiting = list(best)
-    while waiting and prober.steps + length - prober.made(waiting[0]) <= plan.steps:
+    while waiting and prober.steps + length - prober.made(waiting[0]) <= search.plan.steps:
         rate = waiting.pop(0)
         long[rate] = attempt(rate, length)
         alive = {one: loss for one, loss in long.items() if math.isfinite(loss)}
@@ -132,16 +142,19 @@ def _found(prober: Prober, search: Search, blank: LearningRate, show: Show) -> L
         elif not waiting:
             # A plateau leaves steps over, as few rates are tried on it.
             waiting = beside(min(alive, key=lambda one: (alive[one], one)), long, search.bounds)[:1]
-    answer = replace(answer, steps=prober.steps, probes=_by_rate(prober))
-    tried |= long
-    if not any(_learned(start, prober.judged[rate]) for rate in long):
+    return long
+
+
+def _check_learned(tried: dict[float, float], learnt: bool, begun: float, length: int, search: Search) -> None:
+    """Raise ``Refused`` where no rate lowered the loss, or only the lowest of all did no harm."""
+    lowest, *higher = sorted(tried)
+    if not learnt:
         raise refused(
             "no-rate-learns",
-            f"No rate from {min(tried):.1e} to {max(tried):.1e} lowered the loss of {begun:.4g} within {length} steps.",
-            f"If your training begins with a plateau, give it more: --steps {10 * plan.steps}. Else the loss, the "
-            "labels or the initialization are at fault.",
+            f"No rate from {lowest:.1e} to {max(tried):.1e} lowered the loss of {begun:.4g} within {length} steps.",
+            f"If your training begins with a plateau, give it more: --steps {10 * search.plan.steps}. Else the loss, "
+            "the labels or the initialization are at fault.",
         )
-    lowest, *higher = sorted(tried)
     if higher and not lower(lowest, search.bounds) and all(tried[rate] > begun for rate in higher):
         raise refused(
             "no-rate-learns",
@@ -149,8 +162,6 @@ def _found(prober: Prober, search: Search, blank: LearningRate, show: Show) -> L
             f"Try lower ones: --min-lr {lowest / 1e4:.0e}. Inputs of enormous size want such rates, and so does a "
             "gradient of the wrong sign.",
         )
-    stopped = len(losses) < len(rates)
-    return suggested(answer, test.edge if stopped else None, bounds=search.bounds)
 
 
 def _learned(start: Judged, after: Judged | None) -> bool:

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from convergence_cli.errors import UsageError
+from convergence_cli.learning_rate import SCHEDULES
 from convergence_cli.printable import printable
 from convergence_cli.selection import did_you_mean
 
-SCHEDULES = ("constant", "cosine")
 KEYS = ("model", "loss", "step", "loader", "optimizer", "val_loader", "schedule", "seed")
 DEFAULT_RATE = 1e-3
 Step = Callable[[nn.Module, Any], Tensor]

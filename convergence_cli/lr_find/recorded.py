@@ -54,6 +54,11 @@ def find_in_record(
                 "Record a range test (a rate that only rises), or trainings at several rates; or search: "
                 "ctroubleshoot lr-find train.py:setup",
             )
+        if method != RESTARTS:
+            raise UsageError(
+                f"{printable(path)} holds trainings at several rates, and '{method}' reads a range test.",
+                "Leave out --method.",
+            )
         return _of_trainings(rates, losses, blank)
     except Refused as error:
         return replace(blank, refused=error.refusal)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from convergence_cli.learning_rate import CAUSES, Refusal
+
+if TYPE_CHECKING:
+    from convergence_cli.learning_rate import Reason
 
 
 class Refused(Exception):  # noqa: N818
@@ -13,6 +18,6 @@ class Refused(Exception):  # noqa: N818
         self.refusal = refusal
 
 
-def refused(reason: str, message: str, hint: str) -> Refused:
+def refused(reason: Reason, message: str, hint: str) -> Refused:
     """The exception for ``reason``, with the cause that the diagnosis knows for it."""
     return Refused(Refusal(reason, message, hint, CAUSES.get(reason, "")))

@@ -22,12 +22,11 @@ JUDGED_BATCHES = 8
 HELD_OUT_SHARE = 5
 # At the usual momentum of 0.1 running statistics then hold 96 % of what they have seen.
 SETTLING_BATCHES = 30
-PRECISIONS = ("", "bf16", "fp16")
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """How the user trains: ``accumulate`` batches an update, ``precision`` (of ``PRECISIONS``), the device."""
+    """How the user trains: ``accumulate`` batches an update, ``precision`` (of ``PRECISIONS``, or none), the device."""
 
     accumulate: int = 1
     precision: str = ""

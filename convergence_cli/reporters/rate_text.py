@@ -73,23 +73,24 @@ def _refusal(answer: LearningRate, page: Page) -> Iterator[str]:
     yield from _row("why", sentence(refused.message), page)
     if refused.hint:
         yield from _row("what to do", sentence(refused.hint), page)
-    yield from _diagnosis(answer, page)
+    told, changed = diagnosed(answer, page.glyphs.arrow)
+    if told:
+        yield from _row("diagnosis", told, page)
+    for change in changed:
+        yield from _row("change", change, page)
     if refused.cause:
         yield from _row("more", f"ctroubleshoot explain {refused.cause}", page, "dim")
 
 
-def _diagnosis(answer: LearningRate, page: Page) -> Iterator[str]:
-    """What a recorded training was found to be, its first cause and its first remedy."""
+def diagnosed(answer: LearningRate, arrow: str) -> tuple[str, list[str]]:
+    """What a recorded training was found to be, with its first cause; and what its first remedy changes."""
     run = answer.diagnosis
     if run is None:
-        return
+        return "", []
     told = f"{run.verdict.label} ({percent(run.verdict.confidence)})"
     if run.causes:
-        told += f"; likely {printable(run.causes[0].name)} ({percent(run.causes[0].probability)})"
-    yield from _row("diagnosis", told, page)
-    if run.remedies:
-        for change in changes(run.remedies[0], page.glyphs.arrow):
-            yield from _row("change", change, page)
+        told += f", likely {printable(run.causes[0].name)} ({percent(run.causes[0].probability)})"
+    return told, changes(run.remedies[0], arrow) if run.remedies else []
 
 
 def _tried(answer: LearningRate, page: Page) -> Iterator[str]:

@@ -485,3 +485,10 @@ def test_what_is_no_log_is_an_error_with_its_path_and_the_next_step(tmp_path: Pa
         found(path)
     assert str(path) in caught.value.message
     assert "lr and loss" in caught.value.hint
+
+
+@pytest.mark.parametrize("method", METHODS[1:])
+def test_a_table_of_trainings_is_read_by_no_rule_of_a_range_test(method: str, tmp_path: Path) -> None:
+    table = csv(tmp_path / "table.csv", TRAININGS)
+    with pytest.raises(UsageError, match="reads a range test"):
+        found(table, method=method)

@@ -10,26 +10,22 @@ import numpy as np
 from convergence_cli import __version__
 from convergence_cli.axis import axis_of, in_words_of
 from convergence_cli.diagnosis import explain
-from convergence_cli.errors import NoLossError, SourceError, UsageError
+from convergence_cli.errors import SourceError
 from convergence_cli.features.evidence import Evidence
 from convergence_cli.model import Report, Run, RunError, RunReport, Verdict
 from convergence_cli.printable import printable
-from convergence_cli.readers._guard import ReadOptions
-from convergence_cli.readers.config import read_config
-from convergence_cli.readers.discover import Found, discover
+from convergence_cli.reading.runs import runs_at
 from convergence_cli.roles import assign_roles
 from convergence_cli.rules import all_rules, apply_rules
 from convergence_cli.selection import select_rules
 from convergence_cli.settings import Settings
 from convergence_cli.summary import summarise
-from convergence_cli.tensors.attach import Unattached, unattached
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from os import PathLike
 
     from convergence_cli.model import Finding, Skipped
-    from convergence_cli.readers.discover import Candidate
     from convergence_cli.rules import Rule
 
 # Verdict states in which there was nothing to judge: no verdict, exit code 2.
@@ -47,7 +43,7 @@ def analyze_paths(
     """
     runs: list[RunReport] = []
     errors: list[RunError] = []
-    for item in _each(paths, settings, dumps):
+    for item in runs_at(paths, settings, dumps=dumps):
         if isinstance(item, RunError):
             errors.append(item)
             continue
@@ -62,7 +58,7 @@ def analyze_paths(
 
 def read_paths(paths: Sequence[str], settings: Settings, *, dumps: bool = True) -> tuple[list[Run], list[RunError]]:
     """Every run at ``paths`` with its roles (and its tensors, with ``dumps``), and what could not be read."""
-    items = list(_each(paths, settings, dumps))
+    items = list(runs_at(paths, settings, dumps=dumps))
     return [i for i in items if isinstance(i, Run)], [i for i in items if isinstance(i, RunError)]
 
 
@@ -143,62 +139,6 @@ def _judged(evidence: Evidence, rules: Sequence[Rule]) -> RunReport:
 def _passed(rules: Sequence[Rule], findings: Sequence[Finding], skipped: Sequence[Skipped]) -> tuple[str, ...]:
     spoken = {found.rule for found in findings} | {skip.rule for skip in skipped}
     return tuple(rule.code for rule in rules if rule.code not in spoken)
-
-
-def _each(paths: Sequence[str], settings: Settings, dumps: bool) -> Iterator[Run | RunError]:
-    for path in paths:
-        waiting = unattached(path) if dumps else Unattached()
-        try:
-            found = discover(path, patterned=settings.pattern is not None)
-        except SourceError as error:
-            if not waiting.sets:
-                yield _refused(error)
-            found = Found((), ())
-        for failed in found.errors:
-            yield _refused(failed)
-        for number, candidate in enumerate(found.candidates, 1):
-            try:
-                for run in _read(candidate, settings):
-                    yield waiting.attach(run, candidate, found.candidates[number:]) if dumps else run
-            except SourceError as error:
-                yield _refused(error)
-            except UsageError as error:
-                # A series that this run does not have must not cost the report on the others.
-                yield RunError(candidate.sources[0].shown, error.message, error.hint)
-        for item in waiting.runs(path):
-            yield item if isinstance(item, Run) else _refused(item)
-
-
-def _refused(error: SourceError) -> RunError:
-    return RunError(error.path, error.message, error.hint)
-
-
-def _read(candidate: Candidate, settings: Settings) -> list[Run]:
-    runs = candidate.reader.read(candidate.sources, ReadOptions(pattern=settings.pattern))
-    source = candidate.sources[0]
-    beside: dict[str, Any] = {}
-    notes: list[str] = []
-    if source.stream is None:
-        beside, notes = read_config(candidate.folder, source.path)
-    several = len(runs) > 1
-    ready = []
-    for number, run in enumerate(runs, 1):
-        notes_here = [note for one in candidate.sources for note in one.notes] + notes
-        named = replace(
-            run,
-            name=f"{candidate.name}#{number}" if several else candidate.name,
-            path=source.shown if len(candidate.sources) == 1 else str(candidate.folder),
-            config={**beside, **run.config},
-        )
-        fresh = [note for note in dict.fromkeys(notes_here) if note not in run.notes]
-        ready.append(assign_roles(named.noting(*fresh), settings.metrics))
-    if not ready:
-        raise NoLossError(
-            source.shown,
-            f"{printable(source.shown)} holds no series of numbers.",
-            "Check that it is the log of a training run.",
-        )
-    return ready
 
 
 def _run_of_frame(frame: Any, settings: Settings) -> Run:

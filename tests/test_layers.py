@@ -38,13 +38,14 @@ ALLOWED = {
     "readers": DATA | {"roles", "pattern"},
     # One door for untrusted bytes, and one decoder of event files, serve logs and dumps alike.
     "tensors": DATA | {"readers"},
+    "reading": DATA | {"readers", "roles", "tensors", "settings"},
     "roles": LEAVES,
     "features": DATA | {"tensors"},
     "rules": DATA | {"features"},
     "diagnosis": DATA | {"features", "rules"},
     "summary": DATA | {"features"},
     "pipeline": DATA
-    | {"as_of", "readers", "tensors", "roles", "features", "rules", "diagnosis", "summary", "selection", "settings"},
+    | {"as_of", "readers", "reading", "tensors", "roles", "features", "rules", "diagnosis", "summary", "selection", "settings"},
     "outcome": {"model"},
     "learning_rate": {"model"},
     "trials": DATA | {"outcome", "as_of", "readers", "features", "pipeline", "selection", "settings"},

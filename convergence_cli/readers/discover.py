@@ -1,9 +1,7 @@
-"""From a path to the files that make up each run. Walks bounded, follows no symlink, opens no device."""
+"""From a path to the files that make up each run, and the reader for them. Opens no device."""
 
 from __future__ import annotations
 
-import os
-import re
 import stat
 import sys
 from dataclasses import dataclass, fields
@@ -14,13 +12,13 @@ from convergence_cli.errors import SourceError, UnknownFormatError
 from convergence_cli.model import TensorLine
 from convergence_cli.printable import counted, printable
 from convergence_cli.readers import best_reader, reader
+from convergence_cli.readers._groups import Group, groups_below
 from convergence_cli.readers._guard import Source
-from convergence_cli.readers._record_lines import begins_record, rank_of
-from convergence_cli.readers._smdebug_trial import TRIAL_FOLDERS, is_trial
+from convergence_cli.readers._record_lines import rank_of
 from convergence_cli.streams import STANDARD_INPUT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
 
     from convergence_cli.readers import Reader
 
@@ -29,29 +27,9 @@ _POINT_AT_LOG = (
 )
 _NAME_DUMPS = "If these files are tensor dumps, name them tensors/step_000100.npz (see docs/tensors.md)."
 _DESCRIPTORS = ("/dev/fd/", "/proc/self/fd/")
-MAX_DEPTH = 8
-MAX_FILES = 20_000
-SKIPPED_FOLDERS = frozenset(
-    {".git", ".hg", "node_modules", "__pycache__", ".venv", "venv", "site-packages", ".ipynb_checkpoints"}
-    | {"media", "artifacts", ".hydra", "code", "wheels"}
-)
-# Sibling folders into which one run's event files are split by its writers.
-_PARTS = frozenset({"train", "training", "validation", "val", "valid", "eval", "test", "dev"})
-_SIBLING_FILES = ("learn_error.tsv", "test_error.tsv")
 _LOG_ENDINGS = (".csv", ".tsv", ".log", ".jsonl", ".ndjson", ".wandb", ".out")
-_NEVER = re.compile(
-    r"(?i)\.(py|md|rst|toml|cfg|ini|sh|ipynb|html|css|js|ya?ml|pth?|bin|ckpt|safetensors|np[yz]|h5|pkl|pickle|onnx"
-    r"|png|jpe?g|svg|pdf|gif|zip|gz|tar|lock|prototxt)$"
-)
-_NOT_RUNS = re.compile(
-    r"(?i)^(config|hparams?|hyperparams?|args|params|training_args|run_config|tokenizer.*|vocab|special_tokens.*"
-    r"|added_tokens|generation_config|preprocessor_config|model\.safetensors\.index|package|environment"
-    r"|wandb-summary|wandb-metadata|lr-find|all_results|train_results|eval_results|opt|settings)\.json$"
-    r"|^time_left\.tsv$|^(requirements|license|readme|labels|vocab|merges|diff|conda-environment).*\.txt$|^tune_results\.csv$"
-)
 # The first line of the table that inspect writes: saved in the run, it is no log of it.
 _OWN_TABLE = ",".join(("run", *(item.name for item in fields(TensorLine)))).encode()
-_CHECKPOINT = re.compile(r"^checkpoint-(\d+)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +50,28 @@ class Found:
     errors: tuple[SourceError, ...]
 
 
-def discover(path: str, *, patterned: bool = False) -> Found:
-    """The runs at ``path`` (a file, a folder, or one of ``STANDARD_INPUT``).
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What lies at a path before any log is opened: one ``source``, or the ``groups`` of a folder.
 
-    ``patterned``: a pattern will say how to read text: a file named by itself is read by it, in a folder those
-    that no other reader knows. Raises ``SourceError`` where the path is missing or holds no log at all.
+    ``files`` is their number, ``dumps`` whether some have the ending of tensors.
+    """
+
+    path: str
+    source: Source | None = None
+    groups: tuple[Group, ...] = ()
+    errors: tuple[SourceError, ...] = ()
+    files: int = 0
+    dumps: bool = False
+
+
+def listing(path: str) -> Listing:
+    """The files at ``path`` (a file, a folder, or one of ``STANDARD_INPUT``), in groups, none of them opened.
+
+    Raises ``SourceError`` where the path is missing, or a folder without files.
     """
     if path in STANDARD_INPUT:
-        return Found((_single(_standard_input(), patterned),), ())
+        return Listing(path, _standard_input())
     where = Path(path)
     try:
         mode = where.stat().st_mode
@@ -87,17 +79,57 @@ def discover(path: str, *, patterned: bool = False) -> Found:
         reason = getattr(error, "strerror", None) or str(error)
         raise SourceError(path, f"{printable(path)} cannot be read: {printable(reason)}.", "Check the path.") from error
     if stat.S_ISDIR(mode):
-        return _folder(where, patterned)
+        return _folder(where, path)
     if stat.S_ISFIFO(mode) and path.startswith(_DESCRIPTORS):
         with open(where, "rb") as stream:
-            return Found((_single(Source.from_stream(stream, path), patterned),), ())
+            return Listing(path, Source.from_stream(stream, path))
     if not stat.S_ISREG(mode):
         raise SourceError(
             path,
             f"{printable(path)} is not a regular file.",
             "Point ctroubleshoot at a log file or a run folder.",
         )
-    return Found((_single(Source(where, path), patterned),), ())
+    return Listing(path, Source(where, path))
+
+
+def discover(path: str, *, patterned: bool = False) -> Found:
+    """The runs at ``path`` (a file, a folder, or one of ``STANDARD_INPUT``).
+
+    ``patterned``: a pattern will say how to read text: a file named by itself is read by it, in a folder those
+    that no other reader knows. Raises ``SourceError`` where the path is missing or holds no log at all.
+    """
+    found = listing(path)
+    if found.source is not None:
+        return Found((single(found.source, patterned),), ())
+    told = candidates_of(found.groups, patterned=patterned, alone=len(found.groups) == 1)
+    if not told.candidates and not told.errors and not found.errors:
+        raise no_log(found)
+    return Found(told.candidates, (*found.errors, *told.errors))
+
+
+def candidates_of(groups: Sequence[Group], *, patterned: bool = False, alone: bool = False) -> Found:
+    """The runs in ``groups``; a group that looks like a log and is none, or that is ``alone``, is an error."""
+    candidates, errors = [], []
+    for group in groups:
+        try:
+            found = _candidate(group, patterned)
+        except SourceError as error:
+            if alone or _looks_like_log(group.members[0]):
+                errors.append(error)
+            continue
+        if found is not None:
+            candidates.append(found)
+    return Found(tuple(candidates), tuple(errors))
+
+
+def no_log(found: Listing) -> SourceError:
+    """The error on a folder in which no file is a log."""
+    seen = f"{counted(found.files, 'file')} in {printable(found.path)}"
+    return SourceError(
+        found.path,
+        f"No training log was found among {seen}." if found.files else f"{printable(found.path)} holds no files.",
+        _NAME_DUMPS if found.dumps else _POINT_AT_LOG,
+    )
 
 
 def _standard_input() -> Source:
@@ -111,7 +143,8 @@ def _standard_input() -> Source:
         raise SourceError(shown, message, "Save the log to a file and name that.") from error
 
 
-def _single(source: Source, patterned: bool = False) -> Candidate:
+def single(source: Source, patterned: bool = False) -> Candidate:
+    """The run in one file or stream; a ``SourceError`` where no reader knows it."""
     if not source.head.strip():
         raise source.error("is empty: nothing has been logged yet.", "Try again after the first logged step.")
     # Who names the numbers of a file knows better than any guess at its format.
@@ -137,57 +170,32 @@ def _unknown(source: Source, message: str, hint: str) -> UnknownFormatError:
     return UnknownFormatError(source.shown, f"{printable(source.shown)} {message}", hint)
 
 
-def _folder(root: Path, patterned: bool) -> Found:
-    errors: list[SourceError] = []
-    trials: list[Path] = []
-    files = list(_walk(root, errors, trials))
-    groups = _grouped(root, files)
-    candidates = [
-        Candidate(_name(root, trial), trial, (Source(trial, str(trial), follow_links=False),), reader("smdebug"))
-        for trial in trials
-    ]
-    for folder, members in groups:
-        try:
-            found = _group_candidate(root, folder, members, patterned)
-        except SourceError as error:
-            if len(groups) == 1 or _looks_like_log(members[0]):
-                errors.append(error)
-            continue
-        if found is not None:
-            candidates.append(found)
-    if not candidates and not errors:
-        seen = f"{counted(len(files), 'file')} in {printable(root)}"
-        raise SourceError(
-            str(root),
-            f"No training log was found among {seen}." if files else f"{printable(root)} holds no files.",
-            _NAME_DUMPS if any(path.suffix.lower() in (".npz", ".safetensors") for path in files) else _POINT_AT_LOG,
-        )
-    return Found(tuple(candidates), tuple(errors))
+def _folder(root: Path, path: str) -> Listing:
+    below = groups_below(root)
+    found = Listing(path, None, below.groups, below.errors, below.files, below.dumps)
+    if not found.groups and not found.errors:
+        raise no_log(found)
+    return found
 
 
 def _looks_like_log(path: Path) -> bool:
     return path.name.lower().endswith(_LOG_ENDINGS) or "tfevents" in path.name
 
 
-def _group_candidate(root: Path, folder: Path, members: tuple[Path, ...], patterned: bool) -> Candidate | None:
-    sources = tuple(Source(path, str(path), follow_links=False) for path in members)
-    if len(sources) == 1:
-        if not _looks_like_log(members[0]) and not sources[0].head.strip():
-            return None
-        if sources[0].head.startswith(_OWN_TABLE):
-            return None
-        known = best_reader(sources[0]) if patterned else None
-        found = _single(sources[0], patterned and (known is None or known is reader("text")))
-        sources, module = found.sources, found.reader
-    else:
-        module = reader(_group_reader(members[0]))
-    name = _name(root, members[0] if len(members) == 1 else folder)
-    return Candidate(name, members[0].parent if len(members) == 1 else folder, sources, module)
-
-
-def _name(root: Path, path: Path) -> str:
-    relative = str(path.relative_to(root))
-    return relative if relative != "." else root.name or str(root)
+def _candidate(group: Group, patterned: bool) -> Candidate | None:
+    sources = tuple(Source(path, str(path), follow_links=False) for path in group.members)
+    first = group.members[0]
+    if group.trial:
+        return Candidate(group.name, first, sources, reader("smdebug"))
+    if len(sources) > 1:
+        return Candidate(group.name, group.folder, sources, reader(_group_reader(first)))
+    if not _looks_like_log(first) and not sources[0].head.strip():
+        return None
+    if sources[0].head.startswith(_OWN_TABLE):
+        return None
+    known = best_reader(sources[0]) if patterned else None
+    found = single(sources[0], patterned and (known is None or known is reader("text")))
+    return Candidate(group.name, first.parent, found.sources, found.reader)
 
 
 def _group_reader(member: Path) -> str:
@@ -196,95 +204,3 @@ def _group_reader(member: Path) -> str:
     if rank_of(member.name) is not None:
         return "recorder"
     return "dvclive" if member.name.endswith(".tsv") else "mlflow"
-
-
-def _walk(root: Path, errors: list[SourceError], trials: list[Path]) -> Iterator[Path]:
-    """Regular files below ``root``, no symlink followed, in a stable order; ``errors`` takes closed folders.
-
-    ``trials`` takes the trial folders of SageMaker Debugger, whose own files are not handed out.
-    """
-    count = 0
-    pending = [(root, 0)]
-    while pending:
-        folder, depth = pending.pop()
-        try:
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-        except FileNotFoundError:
-            # Removed since its parent was listed.
-            continue
-        except OSError as error:
-            message = f"{printable(folder)} cannot be opened: {error.strerror or error}."
-            errors.append(SourceError(str(folder), message, "Check its permissions."))
-            continue
-        folders = []
-        skipped = SKIPPED_FOLDERS
-        if "events" in {entry.name for entry in entries} and is_trial(folder):
-            trials.append(folder)
-            skipped = skipped | TRIAL_FOLDERS
-        for entry in entries:
-            if entry.is_symlink():
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                if entry.name not in skipped and depth < MAX_DEPTH:
-                    folders.append((Path(entry.path), depth + 1))
-            elif entry.is_file(follow_symlinks=False):
-                count += 1
-                if count > MAX_FILES:
-                    return
-                yield Path(entry.path)
-        pending.extend(reversed(folders))
-
-
-def _grouped(root: Path, files: list[Path]) -> list[tuple[Path, tuple[Path, ...]]]:
-    """Files that belong together: event files of a folder, metric files of a store, the newest checkpoint."""
-    events: dict[Path, list[Path]] = {}
-    stores: dict[Path, list[Path]] = {}
-    checkpoints: dict[Path, tuple[int, Path]] = {}
-    records: dict[Path, list[Path]] = {}
-    rest: list[Path] = []
-    for path in files:
-        if "tfevents" in path.name:
-            folder = path.parent
-            split = folder != root and (folder.name.lower() in _PARTS or ("_" in folder.name and _is_part(folder)))
-            events.setdefault(folder.parent if split else folder, []).append(path)
-        elif _NOT_RUNS.match(path.name):
-            continue
-        elif "metrics" in path.parts[-6:-1] and (path.suffix == ".tsv" or "." not in path.name):
-            parts = path.parts
-            stores.setdefault(Path(*parts[: len(parts) - parts[::-1].index("metrics")]), []).append(path)
-        elif path.name in _SIBLING_FILES:
-            stores.setdefault(path.parent, []).append(path)
-        elif path.name == "trainer_state.json":
-            match = _CHECKPOINT.match(path.parent.name)
-            home = path.parent.parent if match and path.parent != root else path.parent
-            rank = int(match.group(1)) if match else sys.maxsize
-            if home not in checkpoints or rank > checkpoints[home][0]:
-                checkpoints[home] = (rank, path)
-        elif _is_record(path):
-            records.setdefault(path.parent, []).append(path)
-        elif not _NEVER.search(path.name):
-            rest.append(path)
-    groups = [(folder, tuple(members)) for folder, members in (*events.items(), *stores.items())]
-    groups += [(folder, tuple(sorted(found, key=_rank))) for folder, found in records.items()]
-    groups += [(path.parent, (path,)) for _, path in checkpoints.values()]
-    groups += [(path.parent, (path,)) for path in rest]
-    return sorted(groups, key=lambda group: str(group[1][0]))
-
-
-def _is_record(path: Path) -> bool:
-    """Whether it is the recorder's file of one worker; others may call theirs ``record.jsonl``, too."""
-    if rank_of(path.name) is None:
-        return False
-    try:
-        return begins_record(Source(path, str(path), follow_links=False).head)
-    except SourceError:
-        return False
-
-
-def _rank(path: Path) -> int:
-    return rank_of(path.name) or 0
-
-
-def _is_part(folder: Path) -> bool:
-    # torch's add_scalars writes each of its series into a sibling folder: loss_train, loss_val.
-    return folder.name.lower().rsplit("_", 1)[-1] in _PARTS

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from convergence_cli.errors import SourceError
 from convergence_cli.printable import counted
+from convergence_cli.readers._groups import MAX_DEPTH, SKIPPED_FOLDERS
 from convergence_cli.readers._guard import Source
-from convergence_cli.readers.discover import MAX_DEPTH, SKIPPED_FOLDERS
 from convergence_cli.tensors.checkpoint import checkpoint_tensors
 from convergence_cli.tensors.names import KIND_OF, named
 from convergence_cli.tensors.npy import npy_tensor

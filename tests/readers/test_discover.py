@@ -16,7 +16,7 @@ import pytest
 
 from convergence_cli.errors import SourceError
 from convergence_cli.pipeline import analyze_paths, read_paths
-from convergence_cli.readers import discover as module
+from convergence_cli.readers import _groups
 from convergence_cli.readers.discover import discover
 from convergence_cli.settings import Settings
 
@@ -171,11 +171,11 @@ def test_symlinks_are_not_followed_and_loops_end(tmp_path: Path) -> None:
 
 
 def test_deep_and_wide_folders_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    deep = tmp_path.joinpath(*["d"] * (module.MAX_DEPTH + 3))
+    deep = tmp_path.joinpath(*["d"] * (_groups.MAX_DEPTH + 3))
     _write(deep / "metrics.csv")
     _write(tmp_path / "a" / "metrics.csv")
     assert _names(tmp_path) == ["a/metrics.csv"]
-    monkeypatch.setattr(module, "MAX_FILES", 5)
+    monkeypatch.setattr(_groups, "MAX_FILES", 5)
     for number in range(20):
         _write(tmp_path / "a" / f"{number:02}.csv")
     assert len(_names(tmp_path)) == 5

@@ -14,6 +14,8 @@ from convergence_cli.model import (
     SEVERITIES,
     Cause,
     Finding,
+    Fleet,
+    Group,
     Remedy,
     Report,
     RunError,
@@ -21,6 +23,7 @@ from convergence_cli.model import (
     Skipped,
     TensorLine,
     TensorTable,
+    Trait,
     Verdict,
     Where,
 )
@@ -32,12 +35,13 @@ Built = TypeVar("Built")
 
 def to_data(report: Report) -> dict[str, Any]:
     """``report`` as dictionaries, lists, strings and finite numbers; see ``report.schema.json``."""
-    return {
+    data = {
         "schema_version": SCHEMA_VERSION,
         "tool": {"name": TOOL, "version": report.version},
         "runs": [run_data(run) for run in report.runs],
         "errors": [plain(error) for error in report.errors],
     }
+    return data if report.fleet is None else data | {"fleet": plain(report.fleet)}
 
 
 def run_data(run: RunReport) -> dict[str, Any]:
@@ -70,9 +74,10 @@ def from_data(data: Any, path: str) -> Report:
         raise SourceError(path, f"{path} is not a ctroubleshoot report of schema version {SCHEMA_VERSION}.", hint)
     try:
         return Report(
-            runs=tuple(_run(run) for run in data["runs"]),
+            runs=tuple(run_from(run) for run in data["runs"]),
             errors=tuple(_built(RunError, error) for error in data["errors"]),
             version=_checked("str", data["tool"]["version"], "version"),
+            fleet=_fleet(data.get("fleet")),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise SourceError(
@@ -80,7 +85,8 @@ def from_data(data: Any, path: str) -> Report:
         ) from error
 
 
-def _run(data: Any) -> RunReport:
+def run_from(data: Any) -> RunReport:
+    """The report on one run that ``run_data`` wrote; raises KeyError, TypeError or ValueError for anything else."""
     run = _built(
         RunReport,
         data,
@@ -105,6 +111,17 @@ def _table(data: Any) -> TensorTable | None:
     if data is None:
         return None
     return _built(TensorTable, data, rows=tuple(_built(TensorLine, row) for row in data["rows"]))
+
+
+def _fleet(data: Any) -> Fleet | None:
+    if data is None:
+        return None
+    return _built(
+        Fleet,
+        data,
+        traits=tuple(_built(Trait, item) for item in data["traits"]),
+        groups=tuple(_built(Group, item) for item in data["groups"]),
+    )
 
 
 def _built(cls: type[Built], data: Any, **nested: Any) -> Built:
@@ -151,6 +168,8 @@ _CHECKS: Mapping[str, Callable[[Any], bool]] = {
     ),
     "list": lambda value: isinstance(value, list),
     "Mapping[str, Any]": lambda value: isinstance(value, dict),
+    "bool": lambda value: isinstance(value, bool),
+    "Mapping[str, int]": lambda value: isinstance(value, dict) and all(isinstance(n, int) for n in value.values()),
     "Mapping[str, float] | None": lambda value: (
         value is None or (isinstance(value, dict) and all(map(_is_number, value.values())))
     ),
@@ -167,4 +186,5 @@ _SUMMARY = {
     "config": "Mapping[str, Any]",
     "tensors": "Mapping[str, Any]",
     "curves": "Mapping[str, Any]",
+    "best": "Mapping[str, Any]",
 }

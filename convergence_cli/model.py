@@ -6,7 +6,7 @@ Nothing here computes and nothing here imports numpy at run time, so that
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -261,7 +261,8 @@ class RunReport:
 
     ``summary`` keys: ``points``, ``first_step``, ``last_step``, ``epochs``, ``x`` (what steps mean:
     ``step``, ``epoch`` or ``row``), ``series`` (role -> name as logged), ``series_total``, ``series_read``,
-    ``unread`` (names), ``config``, ``curves`` (role -> {``step``, ``low``, ``high``, ``mean``: lists of at
+    ``unread`` (names), ``config``, ``best`` ({``series``, ``value``, ``step``}: of the loss that is judged by),
+    ``curves`` (role -> {``step``, ``low``, ``high``, ``mean``: lists of at
     most 120 buckets, null where not finite}), and of a run with dumps ``tensors`` ({``steps``, ``first_step``,
     ``last_step``, ``layers``, ``kinds``: kind -> number of tensors, ``rows``}).
     ``passed`` are the codes of the rules that looked and found nothing. ``tensors`` is there where it was asked for.
@@ -294,9 +295,64 @@ class RunError:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """The whole answer, for every run asked about; round-trips through JSON (see ``codec``)."""
+class Trait:
+    """What runs with one verdict have in common and the others do not.
 
-    runs: tuple[RunReport, ...]
+    ``statement`` is a clause such as "all 7 diverging runs have learning_rate above 0.03". ``holds`` of ``of`` runs
+    with verdict ``label`` ("failing" for all that fail) have it, and ``elsewhere`` of ``others``; ``chance`` is the
+    probability to see that where setting ``key`` had no part in it.
+    """
+
+    label: str
+    key: str
+    statement: str
+    holds: int
+    of: int
+    elsewhere: int
+    others: int
+    chance: float
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Runs that are alike in the settings that were grouped by. ``labels``: verdict -> number of runs.
+
+    ``best`` is the lowest best loss among them (of the series that most runs have), in run ``best_run``; ``median``
+    the median over the runs.
+    """
+
+    settings: Mapping[str, Any]
+    runs: int
+    labels: Mapping[str, int]
+    best: Measure = None
+    best_run: str | None = None
+    median: Measure = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """What is said of several runs together. ``found`` is how many there are, judged or not.
+
+    ``varied`` maps each setting that differs between the runs to its values (at most eight, else the lowest and the
+    highest); ``group_by`` are the settings that ``groups`` are made by.
+    """
+
+    found: int
+    varied: Mapping[str, Any] = field(default_factory=dict)
+    traits: tuple[Trait, ...] = ()
+    group_by: tuple[str, ...] = ()
+    groups: tuple[Group, ...] = ()
+    interrupted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The whole answer, for every run asked about, the worst first; round-trips through JSON (see ``codec``).
+
+    ``fleet`` is there where runs were asked about together.
+    """
+
+    runs: Sequence[RunReport]
     errors: tuple[RunError, ...] = ()
     version: str = ""
+    fleet: Fleet | None = None

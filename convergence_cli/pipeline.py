@@ -49,10 +49,10 @@ def analyze_paths(
             continue
         if progress is not None:
             progress(item.name)
-        report = diagnose(item, settings)
+        report, error = judged(item, settings)
         runs.append(report)
-        if report.verdict.state in NOTHING_TO_JUDGE and item.tensors is None:
-            errors.append(_nothing_to_judge(report))
+        if error is not None:
+            errors.append(error)
     return Report(tuple(runs), tuple(errors), __version__)
 
 
@@ -93,6 +93,14 @@ def diagnose(run: Any, settings: Settings | None = None) -> RunReport:
     # A loss that explodes reaches numbers whose differences overflow: to inf, as it should be.
     with np.errstate(all="ignore"):
         return _judged(Evidence(run) if settings.as_of is None else _evidence_as_of(run, settings.as_of), rules)
+
+
+def judged(run: Run, settings: Settings) -> tuple[RunReport, RunError | None]:
+    """The report on ``run``, and the error where it holds nothing to judge."""
+    report = diagnose(run, settings)
+    if report.verdict.state in NOTHING_TO_JUDGE and run.tensors is None:
+        return report, _nothing_to_judge(report)
+    return report, None
 
 
 def as_run(run: Any, settings: Settings) -> Run:

@@ -39,9 +39,21 @@ def summarise(evidence: Evidence, axis: Axis) -> dict[str, Any]:
         "series_read": len(roles),
         "unread": unread[:MAX_NAMES],
         "config": config,
+        "best": _best(evidence),
         "curves": {str(curve.role): _thumbnail(curve) for curve in roles},
     }
     return summary if run.tensors is None or not len(run.tensors) else summary | {"tensors": _dumped(run.tensors)}
+
+
+def _best(evidence: Evidence) -> dict[str, Any] | None:
+    """The lowest validation loss, or training loss where none is logged, as its points are grouped for the verdict."""
+    if evidence.loss is None:
+        return None
+    gap, val = evidence.gap, evidence.val_loss
+    if gap is not None and val is not None:
+        return {"series": val.name, "value": gap.best, "step": gap.best_step}
+    shape = evidence.loss.shape
+    return {"series": evidence.loss.name, "value": shape.best, "step": shape.best_step}
 
 
 def _dumped(stats: TensorStats) -> dict[str, Any]:

@@ -47,9 +47,11 @@ ALLOWED = {
     "pipeline": DATA
     | {"as_of", "readers", "reading", "tensors", "roles", "features", "rules", "diagnosis", "summary", "selection", "settings"},
     "outcome": {"model"},
+    "row": {"model"},
+    "fleet": DATA | {"readers", "reading", "pipeline", "row", "selection", "settings"},
     "learning_rate": {"model"},
     "trials": DATA | {"outcome", "as_of", "readers", "features", "pipeline", "selection", "settings"},
-    "reporters": {"", "model", "outcome", "learning_rate", "errors", "codec", "printable"},
+    "reporters": {"", "model", "row", "outcome", "learning_rate", "errors", "codec", "printable"},
 }
 # Rooms above the pipeline or beside it (the command line, what runs in the user's training) see all below.
 ABOVE = {"cli", "__main__", "recorder", "lr_find", "notebook", "demo", ""}

@@ -15,10 +15,11 @@ from convergence_cli.cli._output import (
     working_directory,
     write,
 )
-from convergence_cli.errors import EXIT_FINDINGS, EXIT_NO_VERDICT, EXIT_OK
+from convergence_cli.errors import EXIT_FINDINGS, EXIT_INTERRUPTED, EXIT_NO_VERDICT, EXIT_OK
 from convergence_cli.model import SEVERITIES
 from convergence_cli.printable import printable
 from convergence_cli.reporters import Look, render
+from convergence_cli.row import rows_of
 from convergence_cli.selection import select_rules
 
 if TYPE_CHECKING:
@@ -38,6 +39,28 @@ def analyze(runs: Sequence[str], settings: Settings, *, quiet: bool, dumps: bool
 
     with progress(quiet) as show:
         return analyze_paths(runs, settings, progress=show, dumps=dumps)
+
+
+def analyze_many(
+    runs: Sequence[str],
+    settings: Settings,
+    *,
+    quiet: bool,
+    group_by: Sequence[str] = (),
+    jobs: str | None = None,
+    engine: str | None = None,
+    cached: bool = True,
+) -> Report:
+    """The report on ``runs``, judged together; a bar is shown meanwhile, where it takes long."""
+    one_blas_thread()
+    from convergence_cli.cli._bar import fleet_progress
+    from convergence_cli.cli._workers import executor_for
+    from convergence_cli.fleet.running import analyze_fleet
+
+    executor = executor_for(engine, jobs)
+    keys = [key.strip() for item in group_by for key in item.split(",") if key.strip()]
+    with fleet_progress(quiet) as show:
+        return analyze_fleet(runs, settings, executor=executor, group_by=keys, cached=cached, progress=show)
 
 
 def one_blas_thread() -> None:
@@ -69,11 +92,16 @@ def complain_of(report: Report) -> None:
 
 
 def exit_code(report: Report, settings: Settings) -> int:
-    """2 where any input gave no verdict, else 1 where any finding is as severe as ``fail_on``, else 0."""
+    """2 where any input gave no verdict, else 1 where any finding is as severe as ``fail_on``, else 0.
+
+    130 where the work was interrupted, whatever was found until then.
+    """
+    if report.fleet is not None and report.fleet.interrupted:
+        return EXIT_INTERRUPTED
     if report.errors or not report.runs:
         return EXIT_NO_VERDICT
     failing = failing_severities(settings.fail_on)
-    failed = any(item.severity in failing for run in report.runs for item in run.findings)
+    failed = any(row.found.get(name) for row in rows_of(report.runs) for name in failing)
     return EXIT_FINDINGS if failed and not settings.exit_zero else EXIT_OK
 
 

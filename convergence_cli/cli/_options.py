@@ -8,7 +8,7 @@ import typer
 from convergence_cli.model import PROFILES
 from convergence_cli.settings import COLORS, FAIL_ON, FORMATS
 
-_RULES, _SETTINGS, _OUTPUT = "Rules", "Settings", "Output"
+_RULES, _SETTINGS, _OUTPUT, _FLEET = "Rules", "Settings", "Output", "Many runs"
 
 Runs = Annotated[
     list[str],
@@ -126,3 +126,31 @@ Config = Annotated[
     typer.Option("--config", metavar="FILE", help="Read settings from this file only.", rich_help_panel=_SETTINGS),
 ]
 Isolated = Annotated[bool, typer.Option("--isolated", help="Read no settings file.", rich_help_panel=_SETTINGS)]
+GroupBy = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--group-by",
+        metavar="SETTING,...",
+        help="Compare groups of runs that are alike in these settings, such as learning_rate,optimizer.",
+        rich_help_panel=_FLEET,
+    ),
+]
+Jobs = Annotated[
+    str | None,
+    typer.Option(
+        "--jobs", "-j", metavar="N", help="How many processes work. Default: one a core.", rich_help_panel=_FLEET
+    ),
+]
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        "--engine",
+        metavar="processes|dask",
+        help="Who works: processes here, or the workers of a Dask cluster: dask=tcp://host:8786. Default: processes.",
+        rich_help_panel=_FLEET,
+    ),
+]
+NoCache = Annotated[
+    bool,
+    typer.Option("--no-cache", help="Neither look up nor keep what has been judged before.", rich_help_panel=_FLEET),
+]

@@ -138,7 +138,7 @@ def working_directory() -> str:
 def progress(quiet: bool) -> Iterator[Callable[[str], None] | None]:
     """A function that shows what is being done, on a terminal and only when it takes long; or None."""
     stream = sys.stderr
-    if quiet or os.environ.get("CI") or stream is None or not stream.isatty():
+    if not shows_progress(quiet):
         yield None
         return
     from time import monotonic
@@ -159,3 +159,8 @@ def progress(quiet: bool) -> Iterator[Callable[[str], None] | None]:
         if shown:
             stream.write("\r\x1b[K")
             stream.flush()
+
+
+def shows_progress(quiet: bool) -> bool:
+    """Whether anybody watches: standard error is a terminal, and not that of a CI job."""
+    return not (quiet or os.environ.get("CI") or sys.stderr is None or not sys.stderr.isatty())

@@ -1,7 +1,7 @@
 """``analyze``: verdict, findings, causes and remedies."""
 
 from convergence_cli.cli import _options as options
-from convergence_cli.cli._answer import analyze, answer
+from convergence_cli.cli._answer import analyze_many, answer
 from convergence_cli.cli._settings import settings_from
 
 
@@ -18,6 +18,10 @@ def command(
     metric: options.Metric = None,
     pattern: options.Pattern = None,
     as_of: options.AsOf = None,
+    group_by: options.GroupBy = None,
+    jobs: options.Jobs = None,
+    engine: options.Engine = None,
+    no_cache: options.NoCache = False,
     config: options.Config = None,
     isolated: options.Isolated = False,
     color: options.Color = None,
@@ -42,5 +46,7 @@ def command(
         as_of=as_of,
         color=color,
     )
-    report = analyze(runs, settings, quiet=quiet)
+    report = analyze_many(
+        runs, settings, quiet=quiet, group_by=group_by or (), jobs=jobs, engine=engine, cached=not no_cache
+    )
     return answer(report, settings, quiet=quiet, verbose=verbose)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -48,24 +49,12 @@ def power_law_of(shape: Shape) -> PowerLaw | None:
     skip = n // 10
     lowest = float(y.min())
     t, y = t[skip:], y[skip:]
-    best: tuple[float, float, float, float] | None = None
-    for exponent in EXPONENTS:
-        basis = t**-exponent
-        centred = basis - basis.mean()
-        denominator = float(centred @ centred)
-        if denominator <= 0:
-            continue
-        scale = float(centred @ (y - y.mean())) / denominator
-        floor = float(y.mean() - scale * basis.mean())
-        if floor < 0 < lowest:
-            # A loss that has been positive so far is not extrapolated below zero.
-            floor, scale = 0.0, float(basis @ y) / float(basis @ basis)
-        error = float(np.std(y - floor - scale * basis))
-        if scale > 0 and (best is None or error < best[0]):
-            best = (error, floor, scale, float(exponent))
-    if best is None:
+    fits = _fits(t ** -EXPONENTS[:, np.newaxis], y, positive=lowest > 0)
+    at = int(np.argmin(fits.error))
+    if not math.isfinite(fits.error[at]):
         return None
-    error, floor, scale, exponent = best
+    error, floor, scale = (float(column[at]) for column in (fits.error, fits.floor, fits.scale))
+    exponent = float(EXPONENTS[at])
     now = floor + scale * float(t[-1]) ** -exponent
     doubled = floor + scale * (2 * float(t[-1])) ** -exponent
     made = max(shape.start - now, 1e-300)
@@ -76,15 +65,35 @@ def power_law_of(shape: Shape) -> PowerLaw | None:
     return PowerLaw(floor, scale, exponent, error, (now - doubled) / made, doubled)
 
 
+class _Fits(NamedTuple):
+    """Least squares of y = floor + scale * basis for each row of bases; an infinite error where none is of use."""
+
+    error: FloatArray
+    floor: FloatArray
+    scale: FloatArray
+
+
+def _fits(bases: FloatArray, y: FloatArray, *, positive: bool) -> _Fits:
+    means = bases.mean(axis=1)
+    centred = bases - means[:, np.newaxis]
+    spread = np.einsum("ij,ij->i", centred, centred)
+    useful = spread > 0
+    scale = centred @ (y - y.mean()) / np.where(useful, spread, 1.0)
+    floor = y.mean() - scale * means
+    if positive:
+        # A loss that has been positive so far is not extrapolated below zero.
+        below = floor < 0
+        through_zero = bases @ y / np.einsum("ij,ij->i", bases, bases)
+        floor, scale = np.where(below, 0.0, floor), np.where(below, through_zero, scale)
+    error = np.std(y - floor[:, np.newaxis] - scale[:, np.newaxis] * bases, axis=1)
+    return _Fits(np.where(useful & (scale > 0), error, np.inf), floor, scale)
+
+
 def _exponential_level(t: FloatArray, y: FloatArray) -> tuple[float, float] | None:
     """Residual of y = floor + scale exp(-t / tau) by least squares over tau, and its value at twice the length."""
-    best: tuple[float, float] | None = None
-    for tau in np.geomspace(float(t[-1]) / 20, float(t[-1]) * 3, 25):
-        basis = np.exp(-t / tau)
-        centred = basis - basis.mean()
-        scale = float(centred @ (y - y.mean())) / max(float(centred @ centred), 1e-300)
-        floor = float(y.mean() - scale * basis.mean())
-        error = float(np.std(y - floor - scale * basis))
-        if scale > 0 and (best is None or error < best[0]):
-            best = (error, floor + scale * float(np.exp(-2 * t[-1] / tau)))
-    return best
+    taus = np.geomspace(float(t[-1]) / 20, float(t[-1]) * 3, 25)
+    fits = _fits(np.exp(-t / taus[:, np.newaxis]), y, positive=False)
+    at = int(np.argmin(fits.error))
+    if not math.isfinite(fits.error[at]):
+        return None
+    return float(fits.error[at]), float(fits.floor[at] + fits.scale[at] * np.exp(-2 * t[-1] / taus[at]))

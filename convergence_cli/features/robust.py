@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,6 +58,13 @@ def running_median(values: FloatArray, width: int) -> FloatArray:
     return np.concatenate([head, inner, tail])
 
 
+def running_levels(values: FloatArray, width: int) -> FloatArray:
+    """The median of each ``width`` consecutive values, shape (n - width + 1,), by the first of them."""
+    ordered = np.sort(np.lib.stride_tricks.sliding_window_view(values, width), axis=1)
+    half = width // 2
+    return ordered[:, half] if width % 2 else (ordered[:, half - 1] + ordered[:, half]) / 2
+
+
 def kendall_z(values: FloatArray) -> float:
     """Mann-Kendall trend statistic (Mann 1945; variance with ties by Kendall 1975); negative: falling.
 
@@ -65,13 +73,18 @@ def kendall_z(values: FloatArray) -> float:
     n = len(values)
     if n < 4:
         return 0.0
-    upper = np.triu_indices(n, 1)
-    s = float(np.sign(values[upper[1]] - values[upper[0]]).sum())
+    s = float(np.einsum("ij,ij->", np.sign(values[np.newaxis, :] - values[:, np.newaxis]), _later(n)))
     _, ties = np.unique(values, return_counts=True)
     variance = (n * (n - 1) * (2 * n + 5) - float((ties * (ties - 1) * (2 * ties + 5)).sum())) / 18
     if variance <= 0:
         return 0.0
     return (s - math.copysign(1, s)) / math.sqrt(variance) if s else 0.0
+
+
+@lru_cache(maxsize=16)
+def _later(n: int) -> FloatArray:
+    """1 where the second of two of ``n`` comes after the first, else 0."""
+    return np.triu(np.ones((n, n)), 1)
 
 
 def kendall_reach(n: int) -> float:

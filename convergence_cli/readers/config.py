@@ -75,10 +75,7 @@ def read_config(folder: Path, beside: Path) -> tuple[dict[str, Any], list[str]]:
     """
     raw: dict[str, Any] = {}
     notes: list[str] = []
-    folders = [folder]
-    if _LOG_FOLDER.match(folder.name):
-        folders.append(folder.parent)
-    for place in folders:
+    for place in _places(folder):
         for name in _FILES:
             path = place / name
             if path == beside or not _is_plain_file(path):
@@ -96,6 +93,20 @@ def read_config(folder: Path, beside: Path) -> tuple[dict[str, Any], list[str]]:
             for key, value in _mlflow_params(place.parent / "params"):
                 raw.setdefault(key, value)
     return canonical(raw), notes
+
+
+def files_beside(folder: Path, beside: Path) -> list[Path]:
+    """The files that ``read_config`` reads for a log ``beside`` in ``folder``, in a stable order."""
+    found = []
+    for place in _places(folder):
+        found += [place / name for name in (*_FILES, LR_FIND_FILE, STARTED_FILE)]
+        if place.name == "metrics":
+            found += [path for path, _ in _param_files(place.parent / "params")]
+    return [path for path in found if path != beside and _is_plain_file(path)]
+
+
+def _places(folder: Path) -> list[Path]:
+    return [folder, folder.parent] if _LOG_FOLDER.match(folder.name) else [folder]
 
 
 def _measured_window(folder: Path, beside: Path) -> Iterator[tuple[str, Any]]:
@@ -264,16 +275,19 @@ def _load(path: Path) -> Mapping[str, Any]:
 
 def _mlflow_params(folder: Path) -> Iterator[tuple[str, str]]:
     """MLflow's file store keeps one parameter a file, beside ``metrics/``."""
+    for path, name in _param_files(folder):
+        if _is_plain_file(path) and os.lstat(path).st_size <= MAX_TEXT:
+            try:
+                yield name, Source(path, str(path)).read_all(MAX_TEXT).decode("utf-8", "replace").strip()
+            except SourceError:
+                continue
+
+
+def _param_files(folder: Path) -> Iterator[tuple[Path, str]]:
     try:
         if stat.S_ISLNK(os.lstat(folder).st_mode):
             return
         names = sorted(os.listdir(folder))[:MAX_PARAM_FILES]
     except OSError:
         return
-    for name in names:
-        path = folder / name
-        if _is_plain_file(path) and os.lstat(path).st_size <= MAX_TEXT:
-            try:
-                yield name, Source(path, str(path)).read_all(MAX_TEXT).decode("utf-8", "replace").strip()
-            except SourceError:
-                continue
+    yield from ((folder / name, name) for name in names)

@@ -26,6 +26,8 @@ _MOST_MISSING = 2
 # Event files hold 32 bits of a number.
 _SINGLE_PRECISION = 1e-6
 _MOST_DECIMALS = 7
+# A console rounds to so many decimals.
+_ROUNDED = 1e-5
 # Values that vary by less than so many units of their last decimal could be equal by chance.
 _LEAST_RANGE = 20
 
@@ -50,9 +52,11 @@ def _logged_differently(one: Run, other: Run) -> bool:
     return one.path != other.path and (one.format, Path(one.path).suffix) != (other.format, Path(other.path).suffix)
 
 
-def _fullness(run: Run) -> tuple[int, int, int]:
-    roles = {curve.role for curve in run.curves if curve.role}
-    return len(roles), sum(curve.points for curve in run.curves if curve.role), len(run.curves)
+def _fullness(run: Run) -> tuple[int, bool, int, int]:
+    """Roles first; then numbers in full, which a console rounds; then points."""
+    judged = [curve for curve in run.curves if curve.role]
+    whole = all(_unit(curve.value) < _ROUNDED for curve in judged if curve.role in _COMPARED)
+    return len({curve.role for curve in judged}), whole, sum(curve.points for curve in judged), len(run.curves)
 
 
 def _same(one: Run, other: Run) -> bool | None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from os.path import join, normpath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
+
+from convergence_cli.row import RowedReports
 
 if TYPE_CHECKING:
-    from convergence_cli.model import Finding, Report
+    from collections.abc import Sequence
+
+    from convergence_cli.model import Finding, Report, RunReport
 
 
 def relative(path: str, base: str) -> str:
@@ -20,10 +24,35 @@ def relative(path: str, base: str) -> str:
 
 def placed_from(report: Report, base: str) -> Report:
     """``report`` with the places of its findings in files as seen from ``base``."""
-    runs = tuple(
-        replace(run, findings=tuple(_placed(finding, base) for finding in run.findings)) for run in report.runs
-    )
-    return replace(report, runs=runs)
+    if isinstance(report.runs, RowedReports):
+        return replace(report, runs=_Placed(report.runs, base))
+    return replace(report, runs=tuple(_run_placed(run, base) for run in report.runs))
+
+
+class _Placed(RowedReports):
+    """``runs`` with their places as seen from ``base``, each when it is asked for."""
+
+    def __init__(self, runs: RowedReports, base: str) -> None:
+        self._runs, self._base = runs, base
+        self.rows = runs.rows
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    @overload
+    def __getitem__(self, index: int) -> RunReport: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[RunReport]: ...
+
+    def __getitem__(self, index: int | slice) -> RunReport | Sequence[RunReport]:
+        if isinstance(index, slice):
+            return [_run_placed(run, self._base) for run in self._runs[index]]
+        return _run_placed(self._runs[index], self._base)
+
+
+def _run_placed(run: RunReport, base: str) -> RunReport:
+    return replace(run, findings=tuple(_placed(finding, base) for finding in run.findings))
 
 
 def _placed(finding: Finding, base: str) -> Finding:

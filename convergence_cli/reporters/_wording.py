@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from convergence_cli.model import FAILING
 from convergence_cli.printable import counted, printable
+from convergence_cli.row import RunRow, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -96,7 +97,7 @@ def place(where: Where, run: RunReport, dash: str = "-") -> str:
     return ", ".join([*named, *filter(None, (steps(where, unit(run), dash), line))])
 
 
-def titles(runs: Sequence[RunReport]) -> list[str]:
+def titles(runs: Sequence[RunReport | RunRow]) -> list[str]:
     """What to call each of ``runs``: its name; where names repeat, the shortest end of its path that tells it apart."""
     # Runs of one file have its name and a number; what tells files apart goes before the number.
     parts = [_NUMBERED.fullmatch(run.name) for run in runs]
@@ -116,7 +117,7 @@ def titles(runs: Sequence[RunReport]) -> list[str]:
 
 def unread(report: Report) -> tuple[list[RunError], list[RunError]]:
     """The errors on what could not be read, and those on runs that were read but hold nothing to judge."""
-    read = {run.path for run in report.runs}
+    read = {row.path for row in rows_of(report.runs)}
     return (
         [error for error in report.errors if error.path not in read],
         [error for error in report.errors if error.path in read],
@@ -148,26 +149,33 @@ def could_not_look(run: RunReport) -> list[str]:
     return [f"{reason} ({count})" for reason, count in reasons.most_common()]
 
 
-def severities(runs: Iterable[RunReport]) -> str:
+def severities(rows: Iterable[RunRow]) -> str:
     """``2 errors, 1 note``, or ``no findings``."""
-    found = [finding.severity for run in runs for finding in run.findings]
-    counts = [counted(found.count(name), name) for name in SEVERITY_RANK if name in found]
-    return ", ".join(counts) or "no findings"
+    found = Counter[str]()
+    for row in rows:
+        found.update(row.found)
+    return ", ".join(counted(found[name], name) for name in SEVERITY_RANK if found[name]) or "no findings"
+
+
+def split_by_label(rows: Iterable[RunRow]) -> str:
+    """``1 converging, 2 diverging``."""
+    labels = Counter(row.label for row in rows)
+    return ", ".join(f"{labels[label]:,} {label}" for label in sorted(labels))
 
 
 def totals(report: Report) -> str:
     """The whole report in one line."""
-    labels = [run.verdict.label for run in report.runs]
-    split = ", ".join(f"{labels.count(label)} {label}" for label in sorted(set(labels)))
-    tables = [run.tensors for run in report.runs if run.tensors is not None]
+    rows = rows_of(report.runs)
+    split = split_by_label(rows)
+    tables = [row.tensors for row in rows if row.tensors is not None]
     if tables:
-        split = f"{sum(len(table.rows) for table in tables):,} of {counted(sum(t.total for t in tables), 'row')}"
+        split = f"{sum(shown for shown, _ in tables):,} of {counted(sum(total for _, total in tables), 'row')}"
     missing, unjudged = unread(report)
     rest = f"; {counted(len(missing), 'input')} not read" if missing else ""
     rest += f"; {counted(len(unjudged), 'run')} not judged" if unjudged else ""
-    if not report.runs:
+    if not rows:
         return f"no verdict{rest}"
-    return f"{counted(len(labels), 'run')}: {split}; {severities(report.runs)}{rest}"
+    return f"{counted(len(rows), 'run')}: {split}; {severities(rows)}{rest}"
 
 
 def verdict_line(run: RunReport) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from convergence_cli.codec import TOOL, plain, run_data
 from convergence_cli.model import SCHEMA_VERSION, SEVERITIES
 from convergence_cli.reporters import PLAIN, Look
+from convergence_cli.row import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +19,7 @@ _PARTS = {"findings": "finding", "causes": "cause", "remedies": "remedy", "skipp
 
 
 def render(report: Report, look: Look = PLAIN) -> str:
-    """Lines of type run, tensor, finding, cause, remedy, skip, error and, last, summary."""
+    """Lines of type run, tensor, finding, cause, remedy, skip, error, fleet (of several runs) and, last, summary."""
     return "".join(json.dumps(item, allow_nan=False) + "\n" for item in _items(report))
 
 
@@ -35,12 +36,14 @@ def _items(report: Report) -> Iterator[dict[str, Any]]:
                 yield {"type": kind, "run": run.path, "run_name": run.name, **part}
     for error in report.errors:
         yield {"type": "error", **plain(error)}
-    found = [finding.severity for run in report.runs for finding in run.findings]
+    if report.fleet is not None:
+        yield {"type": "fleet", **plain(report.fleet)}
+    rows = rows_of(report.runs)
     yield {
         "type": "summary",
         "schema_version": SCHEMA_VERSION,
         "tool": {"name": TOOL, "version": report.version},
         "runs": len(report.runs),
-        "findings": {name: found.count(name) for name in SEVERITIES},
+        "findings": {name: sum(row.found.get(name, 0) for row in rows) for name in SEVERITIES},
         "errors": len(report.errors),
     }

@@ -22,6 +22,7 @@ from convergence_cli.reporters._wording import (
     unread,
     worst_first,
 )
+from convergence_cli.row import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,6 +34,9 @@ _MARKUP = re.compile(r"([\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_]))")
 # GitHub links mentions and issues after it has decoded entities; an invisible space keeps them apart.
 _LINKED = {"@": "@&#8203;", "#": "#&#8203;"}
 
+# A comment on a pull request may have 64 KiB.
+SHOWN_RUNS = 20
+
 
 def escaped(text: object) -> str:
     """``text`` so that Markdown, HTML and mentions in it stay text, on one line."""
@@ -43,11 +47,18 @@ def escaped(text: object) -> str:
 
 def render(report: Report, look: Look = PLAIN) -> str:
     """A table of verdicts, then the findings, causes and remedies of each run that has any."""
-    runs = list(zip(titles(report.runs), report.runs, strict=True))
+    names = titles(rows_of(report.runs))
+    most = len(names) if look.detail > 0 else SHOWN_RUNS
+    runs = list(zip(names[:most], report.runs[:most], strict=True))
     lines = [f"**ctroubleshoot**: {escaped(totals(report))}"]
     if any(run.tensors is None for run in report.runs):
         lines += ["", "| run | verdict | why |", "| --- | --- | --- |"]
         lines += [_verdict_row(title, run) for title, run in runs if run.tensors is None]
+    if len(names) > most:
+        lines += ["", f"{counted(len(names) - most, 'more run')}."]
+    if report.fleet is not None and report.fleet.traits:
+        lines += ["", "**What they have in common**", ""]
+        lines += [f"- {escaped(trait.statement)}" for trait in report.fleet.traits]
     for title, run in runs:
         lines.extend(_details(title, run, look))
     for title, errors in zip(("Not read", "Not judged"), unread(report), strict=True):

@@ -8,38 +8,43 @@ from typing import TYPE_CHECKING, Any
 
 from convergence_cli.printable import counted, printable
 from convergence_cli.reporters import PLAIN, Look
-from convergence_cli.reporters._layout import UNICODE, cells, cut, cut_middle, glyphs, join_cut, painter
+from convergence_cli.reporters._fleet_text import fleet_lines
+from convergence_cli.reporters._layout import UNICODE, glyphs, painter
 from convergence_cli.reporters._run_text import Page, run_lines
 from convergence_cli.reporters._tensor_text import tensor_lines
-from convergence_cli.reporters._wording import percent, sentence, severities, titles, totals, unread
+from convergence_cli.reporters._wording import MAX_SENTENCE, sentence, titles, totals, unread
+from convergence_cli.row import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from convergence_cli.model import Report, RunError, RunReport
+    from convergence_cli.model import Report, RunError
+    from convergence_cli.row import RunRow
 
-_LEAST_NAME_SHARE = 0.3
-# Label and confidence, which every line of the table shows, and the spaces after them.
-_VERDICT_COLUMNS = 21
+# Of so many runs with something wrong each is shown in full; of more the table has to do.
+FULL_RUNS = 3
 
 
 def render(report: Report, look: Look = PLAIN) -> str:
     """A table where there are several runs, then each run, then what could not be read, then the total."""
     if not look.unicode:
-        report = _ascii(report)
+        report = _ascii_but_for_runs(report)
     page = Page(look, glyphs(look), painter(look))
-    runs = list(zip(titles(report.runs), report.runs, strict=True))
+    rows = rows_of(report.runs)
+    names = titles(rows)
+    if not look.unicode:
+        rows, names = [_ascii(row) for row in rows], _ascii(names)
     blocks = []
-    inspected = any(run.tensors is not None for run in report.runs)
-    if len(runs) > 1 and not inspected:
-        blocks.append(list(_table(runs, page)))
-    shown = [(title, run) for title, run in runs if _in_full(run, len(runs), look)]
-    for title, run in shown:
+    inspected = any(row.tensors is not None for row in rows)
+    if len(rows) > 1 and not inspected:
+        blocks.append(list(fleet_lines(rows, names, report.fleet, page)))
+    shown = [number for number, row in enumerate(rows) if _in_full(row, rows, look)]
+    for number in shown:
+        run = report.runs[number] if look.unicode else _ascii(report.runs[number])
         lines_of = run_lines if run.tensors is None else tensor_lines
-        blocks.append(list(lines_of(run, title, replace(page))))
-    if len(shown) < len(runs):
-        unseen = counted(len(runs) - len(shown), "run")
-        blocks.append(page.wrap(f"{unseen} without a warning or error: in full with --verbose", ""))
+        blocks.append(list(lines_of(run, names[number], replace(page))))
+    if len(shown) < len(rows):
+        blocks.append(page.wrap(_unshown(rows, len(shown), names), ""))
     for title, errors in zip(("Not read", "Not judged"), unread(report), strict=True):
         if errors:
             blocks.append(list(_errors(title, errors, page)))
@@ -48,11 +53,28 @@ def render(report: Report, look: Look = PLAIN) -> str:
     return text if look.unicode else text.replace(UNICODE.more, "~")
 
 
-def _in_full(run: RunReport, runs: int, look: Look) -> bool:
-    """Whether to show more of ``run`` than its line in the table: of several, those with something wrong."""
-    if runs == 1 or look.detail > 0 or run.tensors is not None:
+def _in_full(row: RunRow, rows: Sequence[RunRow], look: Look) -> bool:
+    """Whether to show more of a run than its line in the table: of several, those with something wrong, if few."""
+    if len(rows) == 1 or look.detail > 0 or row.tensors is not None:
         return True
-    return any(found.severity != "note" for found in run.findings)
+    return _wrong(row) and sum(map(_wrong, rows)) <= FULL_RUNS
+
+
+def _wrong(row: RunRow) -> bool:
+    return any(count for name, count in row.found.items() if name != "note")
+
+
+def _unshown(rows: Sequence[RunRow], shown: int, names: Sequence[str]) -> str:
+    wrong = sum(map(_wrong, rows))
+    if wrong > FULL_RUNS and not shown:
+        return (
+            f"Each run in full: --verbose, or name one: ctroubleshoot analyze {printable(rows[0].path, MAX_SENTENCE)}"
+        )
+    return f"{counted(len(rows) - shown, 'run')} without a warning or error: in full with --verbose"
+
+
+def _ascii_but_for_runs(report: Report) -> Report:
+    return replace(report, errors=_ascii(report.errors), fleet=_ascii(report.fleet))
 
 
 def _ascii(value: Any) -> Any:
@@ -66,40 +88,6 @@ def _ascii(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value)(map(_ascii, value))
     return value
-
-
-def _table(runs: Sequence[tuple[str, RunReport]], page: Page) -> Iterator[str]:
-    width, more = page.look.width, page.glyphs.more
-    rows = [_table_row(run) for _, run in runs]
-    beside = max(cells(head) + cells(", ".join(facts)) for head, facts in rows)
-    least = max(width - 2 - beside, int(width * _LEAST_NAME_SHARE))
-    names = _told_apart([title for title, _ in runs], least, width - 2 - _VERDICT_COLUMNS, more)
-    wide = max(map(cells, names))
-    for name, (head, facts), (_, run) in zip(names, rows, runs, strict=True):
-        left = width - wide - 2
-        room = left - cells(head)
-        # That nothing was found may be left unsaid; a hint at more would be wrong.
-        said = facts[:1] if not run.findings and cells(", ".join(facts)) > room else facts
-        rest = cut(head + join_cut(said, ", ", room, more), left, more)
-        label = run.verdict.label
-        yield f"{name}{' ' * (wide - cells(name))}  " + rest.replace(label, page.paint(label, page.style(label)), 1)
-
-
-def _told_apart(titles: Sequence[str], least: int, most: int, more: str) -> list[str]:
-    """``titles`` cut to the fewest columns from ``least`` to ``most`` that keep them different; else to ``least``."""
-    different = len(set(titles))
-    for room in (*range(least, most, 4), most):
-        names = [cut_middle(title, room, more) for title in titles]
-        if len(set(names)) == different:
-            return names
-    return [cut_middle(title, least, more) for title in titles]
-
-
-def _table_row(run: RunReport) -> tuple[str, list[str]]:
-    """The columns for verdict and confidence, and what follows them."""
-    verdict = run.verdict
-    sure = "" if verdict.label == "undetermined" else percent(verdict.confidence)
-    return f"{verdict.label:<12}  {sure:>5}  ", [printable(verdict.state), severities([run])]
 
 
 def _errors(title: str, errors: Sequence[RunError], page: Page) -> Iterator[str]:

@@ -46,8 +46,10 @@ def test_every_format_is_offered(program: Program, name: str) -> None:
 
 def test_several_runs_are_told_apart(program: Program) -> None:
     lines = program("analyze", "healthy.csv", "broken.csv").stdout.splitlines()
-    assert lines[0].split()[:2] == ["healthy.csv", "converging"]
+    assert lines[0].split() == ["run", "verdict", "best", "loss", "loss"]
+    # The worst first.
     assert lines[1].split()[:2] == ["broken.csv", "diverging"]
+    assert lines[3].split()[:2] == ["healthy.csv", "converging"]
     assert lines[-1].startswith("2 runs: 1 converging, 1 diverging")
 
 

@@ -105,13 +105,13 @@ def after(folder: Path, action: str, *arguments: str) -> subprocess.CompletedPro
     """The program, where reading the runs does ``action`` instead."""
     script = (
         "import os, signal, sys\n"
-        "import convergence_cli.pipeline as pipeline\n"
+        "import convergence_cli.fleet.judging as judging\n"
         "from convergence_cli.__main__ import main\n"
         # A job that a shell has put into the background ignores interrupts from its start.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "def analyze_paths(*args, **kwargs):\n"
+        "def judged(*args, **kwargs):\n"
         f"    {action}\n"
-        "pipeline.analyze_paths = analyze_paths\n"
+        "judging.judged = judged\n"
         "sys.argv = ['ctroubleshoot', 'analyze', 'healthy.csv', *sys.argv[1:]]\n"
         "sys.exit(main())\n"
     )

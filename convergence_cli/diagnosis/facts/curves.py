@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convergence_cli.diagnosis.facts.scales import excess, log_ratio, shortfall
-from convergence_cli.features.robust import running_median
+from convergence_cli.features.robust import median, running_levels, running_median
 
 if TYPE_CHECKING:
     from convergence_cli.features.evidence import Evidence, Loss
@@ -78,7 +78,7 @@ def _points(loss: Loss) -> dict[str, float]:
     if curve.buckets is not None or len(y) < 2 * WINDOW:
         return {"exactly_constant": float(len(y) >= FEW and float(np.ptp(y)) == 0.0)}
     rest = y - running_median(y, WINDOW)
-    spread = 1.4826 * float(np.median(np.abs(rest)))
+    spread = 1.4826 * median(np.abs(rest))
     if spread <= 0:
         return {"exactly_constant": float(float(np.ptp(y)) == 0.0)}
     found = {"swings_last": max(min(_memory(np.clip(rest, -5 * spread, 5 * spread) / spread), 1.0), -1.0)}
@@ -131,8 +131,8 @@ def _late_slope(y: FloatArray) -> float:
         return 0.0
     quarter = n // 4
     then, now = (
-        float(np.median(y[-quarter - quarter // 2 - 1 : -quarter // 2 - 1])),
-        float(np.median(y[-quarter // 2 :])),
+        median(y[-quarter - quarter // 2 - 1 : -quarter // 2 - 1]),
+        median(y[-quarter // 2 :]),
     )
     drop = abs(float(y[0]) - now)
     return max(min((then - now) / max(drop, _TINY), 1.0), -1.0)
@@ -145,8 +145,8 @@ def _break(y: FloatArray) -> dict[str, float]:
         return {}
     width = max(n // 20, 2)
     places = np.arange(width, n - width)
-    before = np.array([np.median(y[i - width : i]) for i in places])
-    after = np.array([np.median(y[i : i + width]) for i in places])
+    level = running_levels(y, width)
+    before, after = level[places - width], level[places]
     jump = np.log(np.maximum(np.abs(after), _TINY)) - np.log(np.maximum(np.abs(before), _TINY))
     # A loss below zero that grows in size falls.
     jump = np.where(after > before, jump, 0.0)
@@ -155,9 +155,9 @@ def _break(y: FloatArray) -> dict[str, float]:
     size = max(min(float(jump[k]), 6.0), 0.0)
     if size < 0.1:
         return {}
-    end = float(np.median(y[-width:]))
+    end = median(y[-width:])
     kept = (end - float(before[k])) / max(float(after[k] - before[k]), _TINY)
-    noise = float(np.median(np.abs(np.diff(y[max(at - 5 * width, 0) : at])))) + _TINY
+    noise = float(median(np.abs(np.diff(y[max(at - 5 * width, 0) : at])))) + _TINY
     return {
         "break_size": size / 2,
         "break_place": at / n * min(size, 1.0),
@@ -219,7 +219,7 @@ def _of_breaking(evidence: Evidence) -> dict[str, float]:
     before = finite[-6:-1] if len(finite) > 6 else finite
     risen = 0.0
     if len(before) and len(finite) > 1:
-        ahead = float(np.median(finite[: max(len(finite) // 2, 1)]))
+        ahead = float(median(finite[: max(len(finite) // 2, 1)]))
         risen = excess(float(np.abs(finite[-3:]).max()), 1.5 * max(abs(ahead), _TINY), 10.0)
     return {
         "broke": 1.0,

@@ -1,0 +1,79 @@
+"""Several processes beside this one, and what becomes of a job that kills the one it is given to."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+
+from convergence_cli.fleet.executor import AHEAD, BATCH, Answer, Item, Lost, all_of
+
+
+class Processes:
+    """``count`` processes beside this one. A job that kills its process is tried once more, alone."""
+
+    def __init__(self, count: int) -> None:
+        self._count = max(count, 1)
+
+    def run(self, work: Callable[[Item], Answer], items: Iterable[Item]) -> Iterator[tuple[Item, Answer | Lost]]:
+        """See ``Executor``."""
+        source = iter(items)
+        lost: list[Item] = []
+        while True:
+            pool = ProcessPoolExecutor(self._count, mp_context=_context(), initializer=_ignore_interrupts)
+            try:
+                running: dict[Future[list[Answer]], list[Item]] = {}
+                yield from self._batches(pool, work, source, running)
+                break
+            except BrokenProcessPool:
+                # Whose fault it was shows only when each is done alone.
+                lost.extend(item for batch in running.values() for item in batch)
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+        for item in lost:
+            yield item, self._alone(work, item)
+
+    def _batches(
+        self,
+        pool: ProcessPoolExecutor,
+        work: Callable[[Item], Answer],
+        source: Iterator[Item],
+        running: dict[Future[list[Answer]], list[Item]],
+    ) -> Iterator[tuple[Item, Answer]]:
+        while True:
+            while len(running) < AHEAD * self._count and (batch := list(islice(source, BATCH))):
+                try:
+                    running[pool.submit(all_of, work, batch)] = batch
+                except BrokenProcessPool:
+                    running[Future()] = batch
+                    raise
+            if not running:
+                return
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                answers = future.result()
+                yield from zip(running.pop(future), answers, strict=True)
+
+    def _alone(self, work: Callable[[Item], Answer], item: Item) -> Answer | Lost:
+        with ProcessPoolExecutor(1, mp_context=_context()) as pool:
+            try:
+                return pool.submit(work, item).result()
+            except BrokenProcessPool:
+                return Lost("the process that read it was killed, or ran out of memory")
+
+
+def _ignore_interrupts() -> None:
+    import signal
+
+    # A terminal interrupts all processes; this one alone decides what is done then.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _context() -> multiprocessing.context.BaseContext:
+    """Forked where that is safe: what has been imported need not be imported again."""
+    alone = threading.active_count() == 1
+    return multiprocessing.get_context("fork" if sys.platform == "linux" and alone else "spawn")

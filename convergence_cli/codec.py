@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar
 
@@ -28,6 +28,7 @@ from convergence_cli.model import (
     Where,
 )
 from convergence_cli.printable import printable
+from convergence_cli.row import RowedReports
 
 TOOL = "ctroubleshoot"
 Built = TypeVar("Built")
@@ -38,10 +39,15 @@ def to_data(report: Report) -> dict[str, Any]:
     data = {
         "schema_version": SCHEMA_VERSION,
         "tool": {"name": TOOL, "version": report.version},
-        "runs": [run_data(run) for run in report.runs],
+        "runs": list(runs_data(report.runs)),
         "errors": [plain(error) for error in report.errors],
     }
     return data if report.fleet is None else data | {"fleet": plain(report.fleet)}
+
+
+def runs_data(runs: Sequence[RunReport]) -> Iterator[dict[str, Any]]:
+    """Each of ``runs`` as ``run_data`` gives it."""
+    return runs.each_data() if isinstance(runs, RowedReports) else map(run_data, runs)
 
 
 def run_data(run: RunReport) -> dict[str, Any]:
@@ -54,17 +60,23 @@ def run_data(run: RunReport) -> dict[str, Any]:
 
 def plain(value: Any) -> Any:
     """``value`` with dataclasses as dictionaries and non-finite numbers as "nan", "inf" and "-inf"."""
-    if is_dataclass(value) and not isinstance(value, type):
-        value = {item.name.rstrip("_"): getattr(value, item.name) for item in fields(value)}
+    kind = type(value)
+    # The commonest first: a report holds thousands of them.
+    if kind is float:
+        found: Any = value if math.isfinite(value) else str(value)
+    elif kind is str or kind is int or value is None or kind is bool:
+        found = value
+    elif isinstance(value, (list, tuple)):
+        found = [plain(item) for item in value]
+    elif is_dataclass(value) and not isinstance(value, type):
+        found = {item.name.rstrip("_"): plain(getattr(value, item.name)) for item in fields(value)}
+    elif isinstance(value, Mapping):
+        found = {str(key): plain(item) for key, item in value.items()}
     elif hasattr(value, "item"):
-        value = value.item()
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    return value if value is None or isinstance(value, (bool, int, str)) else str(value)
+        found = plain(value.item())
+    else:
+        found = value if isinstance(value, (int, str)) else str(value)
+    return found
 
 
 def from_data(data: Any, path: str) -> Report:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -83,16 +84,17 @@ def diagnose(run: Any, settings: Settings | None = None) -> RunReport:
     """
     settings = settings or Settings()
     run = as_run(run, settings)
-    rules = select_rules(
-        all_rules(),
-        profile=settings.profile,
-        select=settings.select,
-        ignore=settings.ignore,
-        extend_select=settings.extend_select,
-    )
+    rules = _rules(settings.profile, settings.select, settings.ignore, settings.extend_select)
     # A loss that explodes reaches numbers whose differences overflow: to inf, as it should be.
     with np.errstate(all="ignore"):
         return _judged(Evidence(run) if settings.as_of is None else _evidence_as_of(run, settings.as_of), rules)
+
+
+@lru_cache(maxsize=8)
+def _rules(
+    profile: str, select: tuple[str, ...], ignore: tuple[str, ...], extend_select: tuple[str, ...]
+) -> tuple[Rule, ...]:
+    return select_rules(all_rules(), profile=profile, select=select, ignore=ignore, extend_select=extend_select)
 
 
 def judged(run: Run, settings: Settings) -> tuple[RunReport, RunError | None]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from convergence_cli.model import FAILING, SEVERITIES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from convergence_cli.model import RunReport
 
@@ -65,6 +65,10 @@ class RowedReports(Sequence["RunReport"]):
     """Reports on runs that are told of by ``rows`` without being there themselves."""
 
     rows: Sequence[RunRow]
+
+    def each_data(self) -> Iterator[dict[str, Any]]:
+        """Each report as plain data, as ``codec.run_data`` gives it."""
+        raise NotImplementedError
 
 
 def rows_of(runs: Sequence[RunReport]) -> Sequence[RunRow]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 THUMBNAIL = 120
 MAX_NAMES = 50
+_DIGITS = 5
 _SHOWN = ("learning_rate", "optimizer", "batch_size", "epochs", "max_steps", "warmup_steps", "weight_decay")
 
 
@@ -101,4 +102,14 @@ def _thumbnail(curve: Curve) -> dict[str, list[float | None]]:
 
 def _plain(values: np.ndarray[Any, np.dtype[np.float64]]) -> list[float | None]:
     # Six digits draw the same picture and keep reports small.
-    return [float(f"{value:.6g}") if np.isfinite(value) else None for value in values.tolist()]
+    finite = np.isfinite(values)
+    size = np.abs(np.where(finite & (values != 0), values, 1.0))
+    magnitude = np.floor(np.log10(size))
+    # Powers of ten are exact, and so is what they are multiplied by or divided through.
+    up, down = 10.0 ** np.clip(_DIGITS - magnitude, 0, 300), 10.0 ** np.clip(magnitude - _DIGITS, 0, 300)
+    with np.errstate(over="ignore", invalid="ignore"):
+        rounded = np.rint(values * up / down) / up * down
+    if finite.all():
+        found: list[float | None] = rounded.tolist()
+        return found
+    return [value if known else None for value, known in zip(rounded.tolist(), finite.tolist(), strict=True)]

@@ -50,8 +50,13 @@ def analyze_many(
     jobs: str | None = None,
     engine: str | None = None,
     cached: bool = True,
+    dumps: bool = True,
+    worst_comes_first: bool = True,
 ) -> Report:
-    """The report on ``runs``, judged together; a bar is shown meanwhile, where it takes long."""
+    """The report on ``runs``, judged together; a bar is shown meanwhile, where it takes long.
+
+    Without ``dumps`` only logs are read: a verdict needs no tensors, and they may be large.
+    """
     one_blas_thread()
     from convergence_cli.cli._bar import fleet_progress
     from convergence_cli.cli._workers import executor_for
@@ -60,7 +65,16 @@ def analyze_many(
     executor = executor_for(engine, jobs)
     keys = [key.strip() for item in group_by for key in item.split(",") if key.strip()]
     with fleet_progress(quiet) as show:
-        return analyze_fleet(runs, settings, executor=executor, group_by=keys, cached=cached, progress=show)
+        return analyze_fleet(
+            runs,
+            settings,
+            executor=executor,
+            group_by=keys,
+            cached=cached,
+            dumps=dumps,
+            worst_comes_first=worst_comes_first,
+            progress=show,
+        )
 
 
 def one_blas_thread() -> None:

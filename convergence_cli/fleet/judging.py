@@ -86,12 +86,12 @@ def settings_of(run: Run) -> dict[str, Any]:
 
 
 def packed(data: Any) -> bytes:
-    """``data`` as compressed JSON."""
+    """``data``, which is plain, as compressed JSON."""
     import zlib
 
     import orjson
 
-    return zlib.compress(orjson.dumps(plain(data)), 1)
+    return zlib.compress(orjson.dumps(data), 1)
 
 
 def unpacked(data: bytes) -> Any:

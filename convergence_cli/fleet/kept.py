@@ -89,6 +89,6 @@ class KeptReports(RowedReports):
     def __iter__(self) -> Iterator[RunReport]:
         return map(self._shelf.get, self._numbers)
 
-    def data(self, index: int) -> Any:
-        """The report at ``index`` as plain data."""
-        return self._shelf.data(self._numbers[index])
+    def each_data(self) -> Iterator[dict[str, Any]]:
+        """Each report as plain data."""
+        return map(self._shelf.data, self._numbers)

@@ -73,9 +73,10 @@ def analyze_fleet(
     group_by: Sequence[str] = (),
     cached: bool = True,
     dumps: bool = True,
+    worst_comes_first: bool = True,
     progress: Callable[[Progress], None] | None = None,
 ) -> Report:
-    """The report on every run at ``paths``, the worst first. What cannot be read is an error in it.
+    """The report on every run at ``paths``, the worst first or as they were asked for. What cannot be read is an error.
 
     ``executor`` does the work; without one, this process where the runs are few, else one process a core. An
     interrupt ends the work and keeps what is done: the report then says so. Raises ``SettingsError`` where no run has
@@ -98,7 +99,7 @@ def analyze_fleet(
     if interrupted:
         message = f"Interrupted: {len({*gathered.places, *gathered.errors}):,} of {len(jobs):,} runs were judged."
         errors.append(RunError(", ".join(paths[:3]), message, "Run it again: what was judged is not judged anew."))
-    return _report(gathered, errors, group_by, len(jobs), interrupted)
+    return _report(gathered, errors, group_by, len(jobs), interrupted, worst_comes_first)
 
 
 def _executor(many: bool) -> Executor:
@@ -217,11 +218,16 @@ def _errors(found: Sequence[Units], gathered: _Gathered, interrupted: bool) -> I
 
 
 def _report(
-    gathered: _Gathered, errors: Sequence[RunError], group_by: Sequence[str], total: int, interrupted: bool
+    gathered: _Gathered,
+    errors: Sequence[RunError],
+    group_by: Sequence[str],
+    total: int,
+    interrupted: bool,
+    worst_comes_first: bool,
 ) -> Report:
     in_order = sorted(range(len(gathered.runs)), key=lambda number: gathered.places[number])
     rows = [gathered.runs[number].row for number in in_order]
-    order = [in_order[number] for number in worst_first(rows)]
+    order = [in_order[number] for number in worst_first(rows)] if worst_comes_first else in_order
     rows = [gathered.runs[number].row for number in order]
     numbers = [gathered.numbers[number] for number in order]
     columns = Columns()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from os.path import join, normpath
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from convergence_cli.row import RowedReports
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from convergence_cli.model import Finding, Report, RunReport
 
@@ -49,6 +49,15 @@ class _Placed(RowedReports):
         if isinstance(index, slice):
             return [_run_placed(run, self._base) for run in self._runs[index]]
         return _run_placed(self._runs[index], self._base)
+
+    def each_data(self) -> Iterator[dict[str, Any]]:
+        """Each report as plain data."""
+        for data in self._runs.each_data():
+            for finding in data["findings"]:
+                where = finding["where"]
+                if where["file"] is not None:
+                    where["file"] = relative(where["file"], self._base)
+            yield data
 
 
 def _run_placed(run: RunReport, base: str) -> RunReport:

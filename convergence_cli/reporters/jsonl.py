@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from convergence_cli.codec import TOOL, plain, run_data
+from convergence_cli.codec import TOOL, plain, runs_data
 from convergence_cli.model import SCHEMA_VERSION, SEVERITIES
 from convergence_cli.reporters import PLAIN, Look
 from convergence_cli.row import rows_of
@@ -24,16 +24,15 @@ def render(report: Report, look: Look = PLAIN) -> str:
 
 
 def _items(report: Report) -> Iterator[dict[str, Any]]:
-    for run in report.runs:
-        data = run_data(run)
+    for data in runs_data(report.runs):
         parts = {key: data.pop(key) for key in _PARTS}
         table = data.pop("tensors", None)
         yield {"type": "run", **data}
         for row in table["rows"] if table else ():
-            yield {"type": "tensor", "run": run.path, "run_name": run.name, **row}
+            yield {"type": "tensor", "run": data["path"], "run_name": data["name"], **row}
         for key, kind in _PARTS.items():
             for part in parts[key]:
-                yield {"type": kind, "run": run.path, "run_name": run.name, **part}
+                yield {"type": kind, "run": data["path"], "run_name": data["name"], **part}
     for error in report.errors:
         yield {"type": "error", **plain(error)}
     if report.fleet is not None:

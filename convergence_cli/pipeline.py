@@ -13,6 +13,7 @@ from convergence_cli.axis import axis_of, in_words_of
 from convergence_cli.diagnosis import explain
 from convergence_cli.errors import SourceError
 from convergence_cli.features.evidence import Evidence
+from convergence_cli.features.unjudged import holds_only_the_machine
 from convergence_cli.model import Report, Run, RunError, RunReport, Verdict
 from convergence_cli.printable import printable
 from convergence_cli.reading.runs import runs_at
@@ -101,7 +102,7 @@ def judged(run: Run, settings: Settings) -> tuple[RunReport, RunError | None]:
     """The report on ``run``, and the error where it holds nothing to judge."""
     report = diagnose(run, settings)
     if report.verdict.state in NOTHING_TO_JUDGE and run.tensors is None:
-        return report, _nothing_to_judge(report)
+        return report, _nothing_to_judge(report, run)
     return report, None
 
 
@@ -157,10 +158,11 @@ def _run_of_frame(frame: Any, settings: Settings) -> Run:
     return assign_roles(run_of_frame(frame), settings.metrics)
 
 
-def _nothing_to_judge(report: RunReport) -> RunError:
+def _nothing_to_judge(report: RunReport, run: Run) -> RunError:
     total = report.summary.get("series_total", 0)
+    hint = "Name the loss with --metric train_loss=NAME, if one of the series is it."
+    if holds_only_the_machine(run):
+        hint = "Give the file to which the training loop writes its loss."
     return RunError(
-        report.path,
-        f"{printable(report.name)}: {printable(report.verdict.reason, 400)} ({total} series read.)",
-        "Name the loss with --metric train_loss=NAME, if one of the series is it.",
+        report.path, f"{printable(report.name)}: {printable(report.verdict.reason, 400)} ({total} series read.)", hint
     )

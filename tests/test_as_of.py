@@ -308,7 +308,7 @@ def test_what_cannot_be_judged_is_not_called_a_log_without_a_loss_before_it_begi
 
 
 def test_a_log_without_a_loss_stays_one(tmp_path: Path) -> None:
-    path = str(as_csv(tmp_path / "log", [(at, {"gpu": at}) for at in range(9)]))
+    path = str(as_csv(tmp_path / "log", [(at, {"entropy": at}) for at in range(9)]))
     report = analyze_paths([path], Settings(as_of=5))
     assert report.runs[0].verdict.state == "no-loss"
     assert "--metric" in str(report.errors[0].hint)

@@ -11,6 +11,7 @@ from convergence_cli.features.classifier import classify, fitted
 from convergence_cli.features.evidence import MIN_POINTS
 from convergence_cli.features.phrases import phrases_of
 from convergence_cli.features.robust import kendall_reach, kendall_z, median
+from convergence_cli.features.unjudged import without_loss
 from convergence_cli.model import LABELS, Verdict
 from convergence_cli.printable import counted
 
@@ -75,7 +76,7 @@ def certain_of(evidence: Evidence) -> Verdict | None:
     loss = evidence.loss
     refused = _refusal(evidence)
     if loss is None or refused is not None:
-        state, reason = refused or ("no-loss", "No series of the log is recognised as a loss.")
+        state, reason = refused or ("no-loss", without_loss(evidence.run))
         return Verdict("undetermined", 0.0, state, reason)
     if len(loss.shape.view) < MIN_POINTS or loss.shape.points < MIN_POINTS:
         reason = f"{loss.name} has {counted(loss.shape.points, 'point')}; a verdict needs at least {MIN_POINTS}."

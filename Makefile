@@ -13,7 +13,7 @@ LR_CACHE ?= .bench/lr_find
 LR_PEERS := .venv-lr-peers/.installed
 
 .PHONY: demo test test-integrations lint coverage dev fixtures clean
-.PHONY: bench-corpus bench-startup bench-read bench-tensors bench-stats bench-smdebug bench-recorder
+.PHONY: bench-corpus bench-startup bench-fleet bench-read bench-tensors bench-stats bench-smdebug bench-recorder
 .PHONY: bench-lr-find zoo bench-zoo bench-classifiers fit-classifier bench-causes bench-repair fit-causes
 
 demo: $(STAMP)
@@ -59,6 +59,9 @@ bench-smdebug: $(STAMP)
 bench-recorder: $(STAMP)
 	@$(BIN)/python benchmarks/recorder.py --peers
 	@$(BIN)/python benchmarks/recorder_kill.py
+
+bench-fleet: $(STAMP)
+	@$(BIN)/python benchmarks/fleet.py
 
 bench-tensors: $(STAMP)
 	@$(BIN)/python benchmarks/tensors.py

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 MAX_SETTINGS = 500
 MAX_TEXT = 80
+# What a reader says of the log, which is no setting of the run.
+_OF_THE_READER = frozenset({"x", "as_of", "framework"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,8 @@ def settings_of(run: Run) -> dict[str, Any]:
     """What ``run`` says of itself that is a number, a switch or a short text."""
     found = {}
     for key, value in run.config.items():
+        if key in _OF_THE_READER:
+            continue
         if isinstance(value, (bool, int, float)) or (isinstance(value, str) and len(value) <= MAX_TEXT):
             found[key] = value
         if len(found) >= MAX_SETTINGS:

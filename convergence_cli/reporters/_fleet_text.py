@@ -106,11 +106,12 @@ def _told_apart(titles: Sequence[str], room: int, page: Page) -> list[str]:
 
 
 def _without_shared_end(titles: Sequence[str]) -> list[str]:
-    """``titles`` without the name of the file where it is the same everywhere."""
-    ends = {title.rpartition("/")[2] for title in titles}
-    if len(ends) == 1 and all("/" in title for title in titles):
-        return [title.rpartition("/")[0] for title in titles]
-    return list(titles)
+    """``titles`` without the last names of their paths that are the same everywhere."""
+    parts = [title.split("/") for title in titles]
+    shared = 0
+    while all(len(own) > shared + 1 for own in parts) and len({own[-1 - shared] for own in parts}) == 1:
+        shared += 1
+    return ["/".join(own[: len(own) - shared]) for own in parts] if len(parts) > 1 else list(titles)
 
 
 def _varied(varied: Mapping[str, object]) -> str:

@@ -71,7 +71,7 @@ def judge(job: Job) -> Judged:
         report, error = judged(run, job.settings)
         if error is not None:
             errors.append(error)
-        row, span = row_of(report), span_of(run)
+        row, span = row_of(report), span_of(run, job.units[0].above)
         kept.append(JudgedRun(row, settings_of(run), span, packed(run_data(report)) if job.packed else report))
     return Judged(tuple(kept), tuple(errors))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,7 +31,7 @@ _JUDGED = ("train_loss", "val_loss", "reward", "adversarial_loss")
 class Span:
     """Where a run begins and ends: what tells whether another goes on from there.
 
-    ``folder`` is above that of the run; ``series`` and ``settings`` are equal in parts of one run;
+    ``folder`` is that in which its parts may lie beside it; ``series`` and ``settings`` are equal in parts of one run;
     ``step`` and ``level`` are a thumbnail of its loss, ``apart`` the usual number of steps between points.
     """
 
@@ -51,8 +50,11 @@ class Span:
         return self.first > _LATE * self.apart and self.first > 1
 
 
-def span_of(run: Run) -> Span | None:
-    """Where ``run`` begins and ends; None where it has no loss of two points, or comes from a file of several runs."""
+def span_of(run: Run, above: str = "") -> Span | None:
+    """Where ``run`` begins and ends, ``above`` the folder in which its parts may lie beside it.
+
+    None where it has no loss of two points, or comes from a file of several runs.
+    """
     curve = next((found for role in _JUDGED if (found := run.curve(role)) is not None), None)
     if curve is None or "#" in run.name or len(curve.value) < 2:
         return None
@@ -64,7 +66,7 @@ def span_of(run: Run) -> Span | None:
     first = float(curve.step[0] if curve.buckets is None else curve.buckets.first_step[0])
     apart = max(float(curve.step[-1] - first) / max(curve.points - 1, 1), 0.0)
     return Span(
-        folder=str(Path(run.path).parent.parent if Path(run.path).suffix else Path(run.path).parent),
+        folder=above,
         series=(run.format, tuple(sorted(c.name for c in run.curves if c.role))),
         settings=tuple(sorted((key, str(item)) for key, item in run.config.items() if key in _KEPT_SETTINGS)),
         first=first,
@@ -139,9 +141,13 @@ def joined(runs: Sequence[Run]) -> Run:
     return replace(first, curves=curves, config=config, notes=(*notes, told), tensors=dumped[-1] if dumped else None)
 
 
-def with_parts_joined(runs: Sequence[Run]) -> list[Run]:
-    """``runs`` with those that are parts of one joined, at the place of the first."""
-    found = {chain[0]: chain for chain in chains([span_of(run) for run in runs])}
+def with_parts_joined(runs: Sequence[Run], above: Sequence[str] = ()) -> list[Run]:
+    """``runs`` with those that are parts of one joined, at the place of the first.
+
+    ``above`` are the folders in which parts lie beside each; without it all may be parts of one.
+    """
+    folders = above or [""] * len(runs)
+    found = {chain[0]: chain for chain in chains(list(map(span_of, runs, folders)))}
     inner = {number for chain in found.values() for number in chain[1:]}
     return [
         joined([runs[one] for one in found[number]]) if number in found else run

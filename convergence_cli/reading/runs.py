@@ -30,11 +30,12 @@ def runs_at(paths: Sequence[str], settings: Settings, *, dumps: bool = True) -> 
     for path in paths:
         found = units_at(path, dumps=dumps)
         yield from map(refused, found.errors)
-        items = [item for unit in found.units for item in read_unit(unit, settings)]
+        items = [(item, unit.above) for unit in found.units for item in read_unit(unit, settings)]
         if not items and found.nothing is not None:
             yield refused(found.nothing)
-        yield from (item for item in items if isinstance(item, RunError))
-        yield from with_parts_joined([item for item in items if isinstance(item, Run)])
+        yield from (item for item, _ in items if isinstance(item, RunError))
+        runs = [(item, above) for item, above in items if isinstance(item, Run)]
+        yield from with_parts_joined([run for run, _ in runs], [above for _, above in runs])
 
 
 def read_unit(unit: Unit, settings: Settings) -> list[Run | RunError]:

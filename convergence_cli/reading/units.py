@@ -50,6 +50,11 @@ class Unit:
         """What to call it while it is read."""
         return self.groups[0].name if self.groups else self.path
 
+    @property
+    def above(self) -> str:
+        """The folder in which further parts of the run may lie beside it."""
+        return str(home_of(self.groups[0]).parent) if self.groups else f"{self.path}/"
+
 
 @dataclass(slots=True)
 class Units:

@@ -98,3 +98,17 @@ def test_nan_from_the_first_step_on_is_no_part() -> None:
 
     curve = Curve("loss", np.arange(5.0), np.full(5, np.nan), role="train_loss")
     assert span_of(Run("a", "a/b.csv", "csv", (curve,))) is None
+
+
+def test_parts_that_a_writer_puts_into_folders_by_time_are_one_run(tmp_path: Path) -> None:
+    values = losses(400, rate=0.01)
+    csv_run(tmp_path / "work" / "20250101_000000" / "vis_data" / "scalars.csv", values[:200])
+    csv_run(tmp_path / "work" / "20250102_000000" / "vis_data" / "scalars.csv", values[200:], first=200)
+    assert len(runs(tmp_path)) == 1
+
+
+def test_parts_are_looked_for_beside_a_run_and_not_elsewhere(tmp_path: Path) -> None:
+    values = losses(400, rate=0.01)
+    csv_run(tmp_path / "a" / "version_0" / "metrics.csv", values[:200])
+    csv_run(tmp_path / "b" / "version_0" / "metrics.csv", values[200:], first=200)
+    assert len(runs(tmp_path)) == 2

@@ -31,6 +31,13 @@ _OF_FORMAT = {
     "megatron": PYTORCH,
     "nanogpt": PYTORCH,
     "ultralytics": PYTORCH,
+    "xgboost": XGBOOST,
+    "lightgbm": LIGHTGBM,
+    "lightning-console": LIGHTNING,
+    "axolotl": HUGGINGFACE,
+    "unsloth": HUGGINGFACE,
+    "llama-factory-console": HUGGINGFACE,
+    "accelerate": PYTORCH,
 }
 # What the configuration says in a word, under "framework" (see readers/config.py) or in a library's own version.
 _OF_WORD = {

@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 
     from convergence_cli.model import FloatArray
     from convergence_cli.readers._text_log import LogReader
-    from convergence_cli.readers._text_pairs import Template
+    from convergence_cli.readers._text_record import Template
 
 SAMPLE = 256
 SHORTEST = 128
 PIECE = 1 << 19
 _STAMP = re.compile(STAMP.pattern.encode(), re.MULTILINE)
+_ROUNDED = re.compile(rb"(?<![\d.])0?\.00+(?![\d.eE])")
 _NUMERIC = b"0123456789+-.eEnNaAiIfF"
 
 
@@ -65,7 +66,8 @@ def feed_block(log: LogReader, block: bytes) -> None:
         return
     at, used = 0, Counter[int]()
     forms: dict[int, Template] = {}
-    for _ in range(SAMPLE):
+    # A later block mostly goes on as the one before it did.
+    for _ in range(SAMPLE if log.line == 0 else SAMPLE // 4):
         end = block.find(b"\n", at) + 1
         if not end:
             break
@@ -141,10 +143,16 @@ def _take_whole(log: LogReader, block: bytes, count: int, skeleton: Skeleton) ->
     # The last line takes the slow path, which leaves the state of the log as it has to be.
     cut = block.rfind(b"\n", 0, len(block) - 1) + 1
     columns = parse(block[:cut], count - 1, skeleton)
-    if columns is None or not _add(log, columns, skeleton):
+    if columns is None or _rounds_rates(block, columns, skeleton) or not _add(log, columns, skeleton):
         return False
     _feed(log, block[cut:])
     return True
+
+
+def _rounds_rates(block: bytes, numbers: FloatArray, skeleton: Skeleton) -> bool:
+    """Whether a learning rate stands there as 0.0000, which is no value."""
+    rates = [index - skeleton.skipped for index in skeleton.form.rates]
+    return bool(rates) and bool((numbers[:, rates] == 0).any()) and _ROUNDED.search(block) is not None
 
 
 def parse(block: bytes, count: int, skeleton: Skeleton) -> FloatArray | None:

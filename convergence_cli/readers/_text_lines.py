@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from convergence_cli.readers._text_rewrite import reworded
+
 MAX_LINE = 1 << 14
 
 # Every alternative starts with a different character and nothing nests, so the time is linear in the line.
@@ -23,7 +25,15 @@ STAMP = re.compile(
     r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d{1,12})?(?:Z|[+-]\d\d:?\d\d)?[ \t]+(?:std(?:out|err) [FP] )?",
     re.MULTILINE,
 )
-_RANK = re.compile(r"^\s*\[?(?:default|rank|Rank|RANK|GPU|gpu)[ :]?(\d{1,5})\]?[:\]]?\s")
+_BRACKETED = re.compile(r"^\[\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d{1,12})?(?:Z|[+-]\d\d:?\d\d)?\][ \t]*")
+_RANK = re.compile(
+    r"^\s*(?:\[(?:default|rank|Rank|RANK|GPU|gpu|trainer\d{0,3}\|)[ :]?(\d{1,5})\](?::\s?|\s)"
+    r"|\[?(?:default|rank|Rank|RANK|GPU|gpu)[ :]?(\d{1,5})\]?[:\]]?\s"
+    # mpirun --tag-output, and Amazon's launcher
+    r"|\[\d{1,3},(?:mpirank:)?(\d{1,5})(?:,algo-\d{1,4})?\]<std(?:out|err)>: ?)"
+)
+# Ray puts the worker's process before what it printed; the process stands for the rank.
+_WORKER = re.compile(r"^\((?:\w{1,60}|\w{1,60}\(\w{0,60}\)) pid=(\d{1,9})(?:, ip=[\d.:a-f]{1,45})?\)\s")
 # "srun --label" puts the task before the line; a line that names no step may itself begin with one.
 _TASK = re.compile(r"^\s*(\d{1,5}):\s+(?=[^\d]{0,80}\b(?:step|iter|iteration|epoch)\b)", re.IGNORECASE)
 _CODE = re.compile(
@@ -45,10 +55,14 @@ _HEADER = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One cleaned state of a line, and the rank of the process that printed it (None where not said)."""
+    """One cleaned state of a line, and the rank of the process that printed it (None where not said).
+
+    ``text`` is in words of the general reading, ``shown`` as printed behind the prefixes.
+    """
 
     text: str
     rank: int | None = None
+    shown: str = ""
 
 
 def states(raw: str) -> list[str]:
@@ -66,12 +80,19 @@ def states(raw: str) -> list[str]:
 def clean(state: str) -> Line:
     """``state`` without what a logger or launcher puts before the message, cut to 16 KiB."""
     text = state[:MAX_LINE]
-    if text[10:11] == "T" and (match := STAMP.match(text)):
+    if (text[10:11] == "T" and (match := STAMP.match(text))) or (
+        text[11:12] == "T" and (match := _BRACKETED.match(text))
+    ):
         text = text[match.end() :]
     if text[:1] in "IWEF " and (match := _GLOG.match(text)):
         text = text[match.end() :]
     match = _RANK.match(text[:64]) or _TASK.match(text[:160])
-    return Line(text[match.end() :], int(match[1])) if match else Line(text)
+    if match is None and text[:1] == "(":
+        match = _WORKER.match(text[:200])
+    if match is None:
+        return Line(reworded(text), None, text)
+    text = text[match.end() :]
+    return Line(reworded(text), int(match[match.lastindex or 1]), text)
 
 
 def is_code(text: str) -> bool:

@@ -7,10 +7,10 @@ line of that skeleton.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from convergence_cli.readers._text_lines import NUMBER, is_code, to_float
+from convergence_cli.readers._text_lines import NUMBER, is_code
+from convergence_cli.readers._text_record import Template
 from convergence_cli.readers._text_words import (
     EPOCHS,
     OWN_CONTEXT,
@@ -19,6 +19,7 @@ from convergence_cli.readers._text_words import (
     context_in,
     is_context,
     is_junk,
+    is_learning_rate,
     is_metric,
     is_rate,
     is_scale,
@@ -42,41 +43,14 @@ _POSITION = re.compile(r"(?:^|[ _-])(?:step|iter|iteration|epoch)$")
 _DATE_OR_CLOCK = re.compile(r"^[/:-]$")
 _LEADING_INDEX = re.compile(r"^\s*\[?\s*$")
 _ASIDE = re.compile(r"^\s*\(\s*\w+\s*[:=]\s*$")
+# "trainer:260 - ", "(trainer:732) ", "callbacks:143 >> ": where in the source a logger was called.
+_LOCATION = re.compile(r"[A-Za-z_]\w*:$")
+_LOCATION_END = re.compile(r"^(?: - | >> |\) |\] )")
+# A pipe at once behind a number is a bar of tqdm, unless the next name follows it.
+_NEXT_COLUMN = re.compile(r"^\| *[A-Za-z]")
+_LEARNING_RATE = re.compile(r"^learning[ _]rate$", re.IGNORECASE)
+_MEAN_OPENS = re.compile(r"^\s?\(\s*$")
 _INDEX_END = re.compile(r"^\s*\]\s|^:\s")
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """What one line measured. ``bare`` says that the step came from an unnamed ``n/total``."""
-
-    values: dict[str, float]
-    step: float | None = None
-    epoch: float | None = None
-    total: float | None = None
-    bare: bool = False
-    rates_only: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Template:
-    """Which number of a skeleton is what: indices into the line's numbers.
-
-    ``pairs`` are (series name, number, divisor or None). Without pairs that measure something the line
-    only says where the run is (``positions_only``). After the numbers ``listed`` a comma and another number
-    follow at once: a whole number there may be the first half of one with a decimal comma. A ``nameless``
-    line tells the set ("Train: 0.1, Valid: 0.2") and not the measure, which is called a loss.
-    """
-
-    gaps: tuple[str, ...]
-    pairs: tuple[tuple[str, int, int | None], ...]
-    step: int | None
-    epoch: int | None
-    total: int | None
-    bare: bool
-    rates_only: bool
-    positions_only: bool
-    listed: frozenset[int] = frozenset()
-    nameless: bool = False
 
 
 def split(text: str) -> tuple[tuple[str, ...], list[str]]:
@@ -119,22 +93,22 @@ def template(gaps: Sequence[str]) -> Template | None:
             if has_total and not _DATE_OR_CLOCK.match(gaps[index]) and not _triple(gaps, index):
                 bare.append(index)
             continue
-        word = "epoch" if tied and is_context(key) and _OPENS_BATCH.match(after) else step_word(key)
+        word = "epoch" if tied and _OPENS_BATCH.match(after) and is_context(key.split()[-1]) else step_word(key)
         if word is not None:
             if word in EPOCHS:
                 epoch = index if epoch is None else epoch
             else:
                 steps.append((STEP_RANK[word], index, word))
             continue
-        if (_UNIT.match(after) and not after.startswith("%|")) or len(key.split()) > 5 or is_junk(key):
-            continue
         metric = is_metric(key)
+        if _is_of_no_series(key, gaps[index], after, metric=metric):
+            continue
         if has_total and tied and not metric and not _triple(gaps, index):
             bare.append(index)
             continue
         if not metric and _POSITION.search(key):
             continue
-        if not tied and not (metric and is_metric(key.split()[-1]) and len(key.split()) <= 3) and not is_scale(key):
+        if not tied and not (_is_phrase(key) if metric else is_scale(key)):
             continue
         name = series_name(key, context)
         if is_context(key) and pairs and index == pairs[-1][1] + 1 and _ASIDE.match(gaps[index]):
@@ -188,6 +162,7 @@ def _assembled(
     for pair in pairs:
         if pair[1] not in (step, epoch):
             names.setdefault(pair[0], pair)
+    means = ((index, index + 1) for _, index, _ in pairs if _has_mean(gaps, index))
     listed = frozenset(index for index in range(count - 1) if gaps[index + 1] == ",")
     return Template(
         gaps=tuple(gaps),
@@ -200,7 +175,30 @@ def _assembled(
         positions_only=not names,
         listed=listed,
         nameless=nameless,
+        means=tuple(means),
+        rates=frozenset(index for name, index, _ in names.values() if is_learning_rate(name)),
     )
+
+
+def _is_of_no_series(key: str, before: str, after: str, *, metric: bool) -> bool:
+    """Whether a named number has a unit, or its name is of a sentence, a clock, a speed or a place in the source."""
+    if (_UNIT.match(after) and not after.startswith("%|")) and not (metric and _NEXT_COLUMN.match(after)):
+        return True
+    return len(key.split()) > 5 or is_junk(key) or (not metric and _is_location(before, after))
+
+
+def _is_phrase(key: str) -> bool:
+    """Whether words before a number name it although neither ``:`` nor ``=`` ties them to it."""
+    words = key.split()
+    return (is_metric(words[-1]) and len(words) <= 3) or _LEARNING_RATE.match(key) is not None
+
+
+def _is_location(before: str, after: str) -> bool:
+    return _LOCATION.search(before) is not None and _LOCATION_END.match(after) is not None
+
+
+def _has_mean(gaps: Sequence[str], index: int) -> bool:
+    return index + 2 < len(gaps) and _MEAN_OPENS.match(gaps[index + 1]) is not None and gaps[index + 2][:1] == ")"
 
 
 def _bracketed(gaps: Sequence[str], bare: list[int]) -> tuple[int | None, list[int]]:
@@ -218,36 +216,11 @@ def _is_total(after: str, index: int, count: int) -> bool:
 
 
 def _triple(gaps: Sequence[str], index: int) -> bool:
-    """Whether the number starts a date such as 09/02/20."""
-    return index + 2 < len(gaps) - 1 and gaps[index + 2].strip() == "/"
-
-
-def apply(form: Template, tokens: Sequence[str]) -> Record:
-    """The record of a line of ``form`` whose numbers are ``tokens``."""
-    values: dict[str, float] = {}
-    for name, index, divisor in form.pairs:
-        if index in form.listed and tokens[index].lstrip("+-").isdigit():
-            continue
-        value = to_float(tokens[index])
-        if divisor is not None:
-            total = to_float(tokens[divisor])
-            value = value / total if total else float("nan")
-        values[name] = value
-    return Record(
-        values,
-        _finite(tokens, form.step),
-        _finite(tokens, form.epoch),
-        _finite(tokens, form.total),
-        form.bare,
-        form.rates_only,
-    )
-
-
-def _finite(tokens: Sequence[str], index: int | None) -> float | None:
-    if index is None:
-        return None
-    value = to_float(tokens[index])
-    return value if abs(value) < 1e15 else None
+    """Whether the number starts a date such as 09/02/20, or 09/02 before a clock."""
+    if index + 2 >= len(gaps) - 1:
+        return False
+    before_clock = index == 0 and gaps[0].strip() in ("", "[") and gaps[2] == " " and gaps[3] == ":"
+    return before_clock or gaps[index + 2].strip() == "/"
 
 
 class Templates:

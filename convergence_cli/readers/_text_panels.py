@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 
 from convergence_cli.readers._text_lines import to_float
-from convergence_cli.readers._text_pairs import Record
+from convergence_cli.readers._text_record import Record
 
 _NUMBER = r"[-+]?(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][-+]?\d{1,4})?|[-+]?nan|[-+]?inf"
 _SECTION = re.compile(r"^\|\s{0,80}([\w.-]{1,60}/)\s{0,80}\|\s{0,80}\|\s*$")

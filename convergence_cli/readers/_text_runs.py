@@ -2,63 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from convergence_cli.model import Run
 from convergence_cli.readers._collect import Collector
+from convergence_cli.readers._text_finish import SEVERAL, known_roles, named, notes_of, one_process, with_entropy
+from convergence_cli.readers._text_open import EVALUATED, OpenRun, Trace, back_at_start, changed, stood
 from convergence_cli.readers._text_words import is_metric, is_rate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from convergence_cli.model import Curve, FloatArray
-    from convergence_cli.readers._text_pairs import Record
+    from convergence_cli.model import FloatArray
+    from convergence_cli.readers._text_record import Record
 
 MAX_RUNS = 1000
 # A step at most this share of the run so far counts as its beginning.
 _NEAR_START = 0.02
-_EVALUATED = ("val", "test", "eval", "dev")
-
-
-@dataclass(slots=True)
-class _Trace:
-    """What is remembered of one series: enough to see a repetition, a restart and a jump back."""
-
-    first_value: float
-    last_value: float
-    last_step: float
-    last_raw: float
-    rank: int | None
-
-
-@dataclass(slots=True)
-class _Open:
-    """The run that is being read."""
-
-    collector: Collector
-    config: dict[str, Any] = field(default_factory=dict)
-    traces: dict[str, _Trace] = field(default_factory=dict)
-    axis: str | None = None
-    first_step: float = np.inf
-    top_step: float = -np.inf
-    last_step: float = 0.0
-    row: float = 0.0
-    header_step: float | None = None
-    epoch: float | None = None
-    base: float | None = None
-    raw_epoch: float | None = None
-    raw: float | None = None
-    raw_gap: float = 1.0
-    raw_total: float | None = None
-    offset: float = 0.0
-    within_epoch: bool | None = None
-    points: int = 0
-    anchored: int = 0
-    notes: dict[str, None] = field(default_factory=dict)
-    unnamed: set[str] = field(default_factory=set)
 
 
 class Assembler:
@@ -67,16 +28,22 @@ class Assembler:
     def __init__(self, name: str, path: str) -> None:
         self._name = name
         self._path = path
-        self._runs: list[_Open] = []
-        self.run = _Open(Collector(file=path))
+        self._runs: list[OpenRun] = []
+        self.run = OpenRun(Collector(file=path))
         self._held: tuple[Record, int, int | None] | None = None
         self._fresh = False
+        self._fragment = False
         self.form = "text"
         self._pending_config: dict[str, Any] = {}
 
     def header(self) -> None:
         """A line that programs print when they start afresh was met."""
         self._fresh = True
+
+    def fragment(self) -> None:
+        """A quoted piece of a log begins: it may be of another run, or of an earlier time of this one."""
+        self.release()
+        self._fragment = True
 
     def configured(self, values: Mapping[str, Any]) -> None:
         """Settings printed before the first point belong to the run, those between runs to the next."""
@@ -103,23 +70,36 @@ class Assembler:
                 self.release()
         self._held = (record, line, rank)
 
+    def amend(self, values: Mapping[str, float]) -> bool:
+        """Give the held bar ``values`` that a line below it sums up; False where none is held."""
+        if self._held is None:
+            return False
+        record, line, rank = self._held
+        self._held = (replace(record, values={**record.values, **values}), line, rank)
+        return True
+
     def release(self) -> None:
         """The held bar is over: its last state counts."""
         if self._held is not None:
             (record, line, rank), self._held = self._held, None
-            if record.step is not None and record.total is not None and record.step < record.total:
+            if record.step is not None and record.total is not None and record.step < record.total - 1:
                 self.run.notes["the last state of an unfinished progress bar counts as its epoch"] = None
             self._add(record, None, record.epoch, line, rank)
 
     def add(self, record: Record, line: int, rank: int | None = None) -> None:
         """One record, in log order."""
-        if record.bare and all(name.startswith(_EVALUATED) for name in record.values):
+        if (record.bare or self._counts_apart(record)) and all(name.startswith(EVALUATED) for name in record.values):
             self.hold(record, line, rank)
             return
         self.release()
         if record.rates_only and record.step is None and record.epoch is None and not self.run.points:
             return
         self._add(record, record.step, record.epoch, line, rank)
+
+    def _counts_apart(self, record: Record) -> bool:
+        """Whether the step of a record counts towards another total than that of training, as an evaluation's does."""
+        total = self.run.raw_total
+        return record.total is not None and total is not None and record.total != total
 
     def _add(self, record: Record, step: float | None, epoch: float | None, line: int, rank: int | None) -> None:
         run = self.run
@@ -129,7 +109,7 @@ class Assembler:
         if (step is not None or epoch is not None) and run.axis == "row" and run.points == len(run.traces):
             # Values named once, before the first step, are settings (average_loss: 20), not measurements.
             config = {**run.config, **self._pending_config}
-            self.run = run = _Open(Collector(file=self._path), config=config, epoch=run.epoch, base=run.base)
+            self.run = run = OpenRun(Collector(file=self._path), config=config, epoch=run.epoch, base=run.base)
             self._pending_config = {}
         at = self._global(step, epoch, record)
         placed = at if at is not None else self._stepless(epoch, values)
@@ -139,23 +119,25 @@ class Assembler:
             return
         if at is not None:
             run.axis, run.header_step = "step", None
-        fresh = {name: value for name, value in values.items() if not self._repeats(name, placed, value)}
         shown = epoch if epoch is not None else run.epoch
+        if record.display:
+            values = changed(run, values, placed, shown, line, ended=step is not None and step == record.total)
+        fresh = {name: value for name, value in values.items() if not self._repeats(name, placed, value)}
         if epoch is not None and step is not None:
             run.epoch = epoch
         run.collector.add_row(fresh, placed, epoch=shown, line=line)
         for name, value in fresh.items():
             trace = run.traces.get(name)
             if trace is None:
-                run.traces[name] = _Trace(value, value, placed, placed, rank)
+                run.traces[name] = Trace(value, value, placed, rank, shown)
             else:
-                trace.last_value, trace.last_step = value, placed
+                trace.last_value, trace.last_step, trace.epoch = value, placed, shown
         run.points += len(fresh)
         run.anchored += step is not None or epoch is not None
         run.first_step = min(run.first_step, placed)
         run.top_step = max(run.top_step, placed)
         run.last_step = placed
-        self._fresh = False
+        self._fresh = self._fragment = False
 
     def add_columns(self, step: FloatArray, columns: Mapping[str, FloatArray], line: FloatArray) -> None:
         """Many records of one skeleton at once; the caller made sure with ``takes_columns`` that they fit."""
@@ -164,13 +146,13 @@ class Assembler:
             run.collector.add(name, step, value, line=line)
             trace = run.traces.get(name)
             if trace is None:
-                trace = run.traces[name] = _Trace(float(value[0]), 0.0, 0.0, 0.0, None)
+                trace = run.traces[name] = Trace(float(value[0]), 0.0, 0.0, None)
             trace.last_value, trace.last_step = float(value[-1]), float(step[-1])
         run.points += step.size * len(columns)
         run.anchored += step.size
         run.last_step = run.top_step = float(step[-1])
         run.raw = float(step[-1])
-        self._fresh = False
+        self._fresh = self._fragment = False
 
     def takes_columns(self, first_step: float) -> bool:
         """Whether records from ``first_step`` on, ascending, with a step and no epoch, need no other care."""
@@ -193,7 +175,7 @@ class Assembler:
         traces = self.run.traces
         kept = {name: v for name, v in values.items() if name not in traces or traces[name].rank == rank}
         if len(kept) < len(values):
-            self.run.notes["several processes print the same series: only the first one's is read"] = None
+            self.run.notes[SEVERAL] = None
         return kept
 
     def _global(self, step: float | None, epoch: float | None, record: Record) -> float | None:
@@ -250,9 +232,7 @@ class Assembler:
 
     def _repeats(self, name: str, step: float, value: float) -> bool:
         trace = self.run.traces.get(name)
-        if trace is None or trace.last_step != step or self.run.axis == "row":
-            return False
-        return trace.last_value == value or bool(np.isnan(trace.last_value) and np.isnan(value))
+        return trace is not None and trace.last_step == step and self.run.axis != "row" and trace.shows(value)
 
     def _begins_anew(self, values: Mapping[str, float], step: float) -> bool:
         """Whether a record that goes back to the start belongs to another run.
@@ -264,10 +244,12 @@ class Assembler:
         goes_back = any(name in run.traces and step < run.traces[name].last_step for name in values)
         if not goes_back or len(self._runs) >= MAX_RUNS:
             return False
+        if self._fragment:
+            return True
         if step > run.first_step + _NEAR_START * (run.top_step - run.first_step):
             return False
         return self._fresh or any(
-            _back_at_start(run.traces[name], value)
+            back_at_start(run.traces[name], value)
             for name, value in values.items()
             if name in run.traces and is_metric(name) and not is_rate(name)
         )
@@ -275,9 +257,9 @@ class Assembler:
     def _next_run(self) -> None:
         self._runs.append(self.run)
         config = self._pending_config or self.run.config
-        self.run = _Open(Collector(file=self._path), config=dict(config))
+        self.run = OpenRun(Collector(file=self._path), config=dict(config))
         self._pending_config = {}
-        self._fresh = False
+        self._fresh = self._fragment = False
 
     def finish(self, notes: tuple[str, ...] = ()) -> list[Run]:
         """The runs read, those first in the file first."""
@@ -287,36 +269,19 @@ class Assembler:
         for number, run in enumerate(opened, start=1):
             name = self._name if number == 1 else f"{self._name}#{number}"
             several = (f"the file holds {len(opened)} runs; this is number {number}",) if len(opened) > 1 else ()
+            for series in run.traces:
+                stood(run, series)
             curves = run.collector.curves()
+            said: list[str | None] = []
+            if run.axis == "step":
+                told_apart = tuple(map(one_process, curves))
+                said.append(SEVERAL if told_apart != curves else None)
+                curves = told_apart
             if run.unnamed:
-                curves, told = _named(curves, run.unnamed)
-                run.notes[told] = None
-            runs.append(Run(name, self._path, self.form, curves, run.config, (*several, *run.notes, *notes)))
+                curves, told = named(curves, run.unnamed)
+                said.append(told)
+            curves, derived = with_entropy(self.form, known_roles(self.form, curves))
+            said.append(derived)
+            told_of = notes_of((*several, *run.notes, *said, *notes))
+            runs.append(Run(name, self._path, self.form, curves, run.config, told_of))
         return runs
-
-
-def _named(curves: tuple[Curve, ...], unnamed: set[str]) -> tuple[tuple[Curve, ...], str]:
-    """``curves`` with those called losses for want of a name called scores where they rise within 0 to 1."""
-    kinds = [curve for curve in curves if curve.name in unnamed]
-    rises = [
-        bool(((curve.value >= 0) & (curve.value <= 1)).all()) and float(curve.value[-1]) > float(curve.value[0])
-        for curve in kinds
-    ]
-    if not all(rises):
-        return curves, "the log does not name what it measures: it is read as a loss"
-    renamed = tuple(
-        replace(curve, name=curve.name.replace("_loss", "_score")) if curve.name in unnamed else curve
-        for curve in curves
-    )
-    return renamed, "the log does not name what it measures: it rises within 0 to 1 and is read as a score"
-
-
-def _back_at_start(trace: _Trace, value: float) -> bool:
-    """Whether a loss is nearer to where the run began than to where it was; a flat one never is."""
-    first, last = trace.first_value, trace.last_value
-    if not np.isfinite(value) or not np.isfinite(first):
-        return False
-    if not np.isfinite(last):
-        return abs(value - first) <= 0.2 * abs(first)
-    span = abs(first - last)
-    return span > 0.05 * max(abs(first), abs(last)) and abs(value - first) < 0.5 * abs(value - last)

@@ -59,6 +59,10 @@ _MAY_PRECEDE = frozenset(
         "start",
         "begin",
         "starting",
+        "completed",
+        "finished",
+        "metrics",
+        "validate",
     ]
 )
 _CONTEXTS = {
@@ -67,17 +71,19 @@ _CONTEXTS = {
     "val": "val",
     "valid": "val",
     "validation": "val",
+    "validate": "val",
     "dev": "val",
     "test": "test",
     "testing": "test",
     "eval": "eval",
     "evaluation": "eval",
 }
-_ALTERNATIVES = "train|training|val|valid|validation|dev|test|testing|eval|evaluation"
+_ALTERNATIVES = "train|training|val|valid|validation|validate|dev|test|testing|eval|evaluation"
 CONTEXT = re.compile(rf"(?<![\w/.@-])({_ALTERNATIVES})(?![\w/.@'-])", re.IGNORECASE)
 OWN_CONTEXT = re.compile(rf"^(?:{_ALTERNATIVES})(?=[_/. -])", re.IGNORECASE)
 PHASE = re.compile(
-    rf"^[\W_]*({_ALTERNATIVES})(?: (?:set|phase|results?|metrics?|epoch|errors?|performance))?[\W_]*$", re.IGNORECASE
+    rf"^[\W_]*({_ALTERNATIVES})(?: (?:set|phase|results?|metrics?|epoch|errors?|performance|begin|start))?[\W_]*$",
+    re.IGNORECASE,
 )
 _METRIC = re.compile(
     r"loss|accura|perplexity|logloss|entropy"
@@ -87,20 +93,22 @@ _METRIC = re.compile(
 )
 _HYPERPARAMETER = re.compile(
     r"weight|every|interval|freq|coef|lambda|alpha|smooth|patience|thresh|delta|warm|schedul|size|type|fn\b"
-    r"|scale|target|min_|max_|num_|decay|policy|eps|mult|steps$|iters$|epochs?$|file|path|dir|gamma|momentum"
+    r"|scale|target|min_|max_|num_|decay|policy|eps|mult(?!i(?:class|label|_))|steps$|iters$|epochs?$|file|path|dir|gamma|momentum"
 )
 _RATE = re.compile(r"(?<![a-z])(?:lr|learning.?rate)(?![a-z])|grad.?norm|gnorm")
+_LEARNING_RATE = re.compile(r"(?<![a-z])(?:lr|learning.?rate)(?![a-z])")
 _SCALE = re.compile(r"(?<![a-z])(?:loss|grad)[_ -]?scale$")
 _JUNK = re.compile(
     r"(?<![a-z])(?:time|eta|elapsed|tok/s|tokens?/s|it/s|mem|memory|speed|date|gpu|sec|secs|seconds|remaining|"
-    r"duration|runtime|throughput|samples/s|tflops|mfu|img/s|max_mem|batch_time|data_time|train_time|step_avg|"
-    r"pid|port|v_num|cuda|device|rank|world.size)(?![a-z])|\.(?:py|cpp|cc|cu|h|go)$|per.second|per.sec"
+    r"duration|runtime|throughput|samples/s|tflops|mfu|img/s|tps|ips|wps|ups|reader_cost|batch_cost|data_cost|max_mem|batch_time|data_time|train_time|step_avg|"
+    r"pid|port|v_num|cuda|device|rank|world.size)(?![a-z])|\.(?:py|cpp|cc|cu|h|go)$|per.second|per.sec|^data$"
 )
 _NO_CONTEXT = re.compile(r"(?<![a-z])(?:lr|learning.?rate|time|step|epoch|best|grad.?norm|gnorm|wd|momentum)(?![a-z])")
 _WRAPPER = re.compile(r"(?:tensor|array|Array|(?:np\.)?float\d*)\(\s*\[?\s*$")
 _POSSESSIVE = re.compile(r"^(\w{1,60})'s (.+)$")
 _UNIT = re.compile(r"\s*\([^()]{0,40}\)$")
 _DELIMITER = re.compile(r"[|,;()\[\]{}<>\t*#\"]|(?<!\w)'|: |[:=]|\s[-–—~]+\s|->|\s{2,}|^\s*-+\s")
+_WORD_END = re.compile(r"[^a-z]+")
 _LEADING = re.compile(r"^[^A-Za-z_]+")
 
 
@@ -113,6 +121,11 @@ def is_metric(name: str) -> bool:
 def is_rate(name: str) -> bool:
     """Whether a name is that of a quantity (learning rate, gradient norm) that is no evidence of a curve."""
     return _RATE.search(name.lower()) is not None
+
+
+def is_learning_rate(name: str) -> bool:
+    """Whether a name is that of a learning rate."""
+    return _LEARNING_RATE.search(name.lower()) is not None
 
 
 def is_scale(name: str) -> bool:
@@ -150,6 +163,8 @@ def step_word(key: str) -> str | None:
     low = key.lower()
     if low in STEP_RANK or low in EPOCHS:
         return low
+    if low.endswith("_num_updates"):  # fairseq
+        return "num_updates" if OWN_CONTEXT.match(low) else None
     words = low.split()
     if len(words) < 2 or len(words) > 6:
         return None
@@ -184,6 +199,6 @@ def series_name(key: str, context: str | None) -> str:
     if own and " " in key:
         rest = key[own.end() :].strip(" _/.-'")
         return f"{_CONTEXTS[own[0].lower()]}_{rest.lower().replace(' ', '_')}" if rest else key.lower()
-    if own or context is None or _NO_CONTEXT.search(key.lower()):
+    if own or context is None or _NO_CONTEXT.search(key.lower()) or context in _WORD_END.split(key.lower()):
         return key.lower() if key[:1].isupper() else key
     return f"{context}_{key.lower().replace(' ', '_')}"

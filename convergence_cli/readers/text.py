@@ -10,13 +10,15 @@ from convergence_cli.pattern import Stopwatch, compiled
 from convergence_cli.printable import printable
 from convergence_cli.readers._guard import HEAD_BYTES
 from convergence_cli.readers._text_decimal import comma_to_point, with_points, writes_decimal_commas
-from convergence_cli.readers._text_dialects import Table
 from convergence_cli.readers._text_fast import feed_block
 from convergence_cli.readers._text_lines import NUMBER, clean, states, to_float
 from convergence_cli.readers._text_log import LogReader
-from convergence_cli.readers._text_pairs import Record, Templates, split
+from convergence_cli.readers._text_pairs import Templates, split
 from convergence_cli.readers._text_panels import Panel, catboost
+from convergence_cli.readers._text_record import Record
 from convergence_cli.readers._text_runs import Assembler
+from convergence_cli.readers._text_sections import Sections, is_fence
+from convergence_cli.readers._text_table import Table
 from convergence_cli.readers._text_words import is_metric, is_rate
 
 if TYPE_CHECKING:
@@ -76,7 +78,7 @@ def sniff(source: Source) -> float:
     if len(head) >= HEAD_BYTES - 4:
         lines.pop()
     templates, seen = Templates(), set()
-    table, panel = Table(), Panel()
+    table, panel, sections = Table(), Panel(), Sections()
     measured = anchored = rows = total = 0
     for raw in lines:
         for state in states(raw)[-2:]:
@@ -87,6 +89,7 @@ def sniff(source: Source) -> float:
                 measured += bool(known.values)
                 anchored += known.step is not None
                 continue
+            anchored += sections.place(shown) is not None
             rows += table.record(shown) is not None or table.heads(shown)
             found = templates.match(shown)
             if found is None or found[0].positions_only:
@@ -132,6 +135,7 @@ def _read_one(source: Source, pattern: Stopwatch | None) -> list[Run]:
     for block in source.line_blocks():
         if commas is None:
             commas = pattern is None and writes_decimal_commas(block)
+            log.markdown = pattern is None and _is_markdown(block)
         tail = _block(log, tail + (with_points(block) if commas else block), pattern)
     torn = False
     if tail:
@@ -150,6 +154,28 @@ def _read_one(source: Source, pattern: Stopwatch | None) -> list[Run]:
         )
         raise NoLossError(source.shown, f"{printable(source.shown)} {what}", _HINT)
     return found
+
+
+def _is_markdown(block: bytes) -> bool:
+    """Whether a text quotes its log in blocks of code: almost all lines that come again stand inside of them.
+
+    A log may show code as well: samples of the model it trains. Prose measures things, too, but never twice alike.
+    """
+    if block.count(b"```", 0, HEAD_BYTES) + block.count(b"~~~", 0, HEAD_BYTES) < 2:
+        return False
+    templates, fenced, inside, outside = Templates(), False, 0, 0
+    seen: set[tuple[str, ...]] = set()
+    for raw in block[:HEAD_BYTES].decode("utf-8", "replace").split("\n"):
+        if is_fence(raw):
+            fenced = not fenced
+            continue
+        for state in states(raw)[-1:]:
+            found = templates.match(clean(state).text)
+            if found is not None and not found[0].positions_only:
+                again = found[0].gaps in seen
+                seen.add(found[0].gaps)
+                inside, outside = inside + fenced, outside + (again and not fenced)
+    return inside > 1 and 4 * outside <= inside
 
 
 def _block(log: LogReader, block: bytes, pattern: Stopwatch | None) -> bytes:

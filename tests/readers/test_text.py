@@ -218,7 +218,8 @@ def test_darknet() -> None:
     assert run.format == "darknet"
     assert curves["loss"].step.tolist() == [1, 2]
     assert math.isnan(curves["loss"].value[1])
-    assert points(curves["learning_rate"]) == [(1, 0.0), (2, 0.001)]
+    # 0.000000 is a rate below the last digit, while it warms up.
+    assert points(curves["learning_rate"]) == [(2, 0.001)]
 
 
 def test_python_logging_takes_the_value_and_not_its_running_mean() -> None:

@@ -1,0 +1,1 @@
+"""Writers of tidy rows, one file a format: CSV, JSON lines, Parquet, SQLite. Their readers are ``readers/tidy*.py``."""

@@ -13,7 +13,7 @@ LR_CACHE ?= .bench/lr_find
 LR_PEERS := .venv-lr-peers/.installed
 
 .PHONY: demo test test-integrations lint coverage dev fixtures clean
-.PHONY: bench-corpus bench-startup bench-fleet bench-read bench-tensors bench-stats bench-smdebug bench-recorder
+.PHONY: bench-corpus bench-startup bench-series bench-fleet bench-read bench-tensors bench-stats bench-smdebug bench-recorder
 .PHONY: bench-lr-find zoo bench-zoo bench-classifiers fit-classifier bench-causes bench-repair fit-causes
 
 demo: $(STAMP)
@@ -59,6 +59,10 @@ bench-smdebug: $(STAMP)
 bench-recorder: $(STAMP)
 	@$(BIN)/python benchmarks/recorder.py --peers
 	@$(BIN)/python benchmarks/recorder_kill.py
+
+# Every run of the corpus against small parsers that share nothing with the readers.
+bench-series: $(STAMP)
+	@$(BIN)/python benchmarks/series.py $(CORPUS)
 
 bench-fleet: $(STAMP)
 	@$(BIN)/python benchmarks/fleet.py
@@ -125,7 +129,7 @@ fixtures:
 	$(PYTHON) -m venv .venv-fixtures
 	.venv-fixtures/bin/python -m pip install --quiet torch==2.13.0
 	.venv-fixtures/bin/python -m pip install --quiet -r fixtures/requirements.txt -e .
-	set -e; for what in keras lightning huggingface tensorboard text trees trackers tensors recorder demo; do \
+	set -e; for what in hdf5 keras lightning huggingface tensorboard text trees trackers tensors recorder demo; do \
 		.venv-fixtures/bin/python fixtures/make_$$what.py; done
 
 clean:

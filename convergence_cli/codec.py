@@ -32,6 +32,8 @@ from convergence_cli.row import RowedReports
 
 TOOL = "ctroubleshoot"
 Built = TypeVar("Built")
+# The whole numbers beyond it are no floats.
+_LARGEST = 1 << 1023
 
 
 def to_data(report: Report) -> dict[str, Any]:
@@ -114,6 +116,15 @@ def run_from(data: Any) -> RunReport:
             _checked(kind, run.summary[key], key)
     for curve in run.summary.get("curves", {}).values():
         _checked("list", _checked("Mapping[str, Any]", curve, "curves")["mean"], "mean")
+        for key in _LISTS_OF_CURVES & curve.keys():
+            _checked("list", curve[key], key)
+    for key in _LISTS_OF_LAYERS & (run.summary.get("layers") or {}).keys():
+        _checked("list", run.summary["layers"][key], key)
+    for spread in run.summary.get("spreads") or ():
+        for key in ("steps", "at", "quantiles"):
+            _checked("list", _checked("Mapping[str, Any]", spread, "spreads")[key], key)
+    for key in ("value", "step"):
+        _checked("float | None", (run.summary.get("best") or {}).get(key), key)
     for key, value in (run.summary.get("tensors") or {}).items():
         _checked("Mapping[str, float] | None" if key == "kinds" else "float | None", value, key)
     return run
@@ -157,7 +168,9 @@ def _checked(kind: str, value: Any, key: str) -> Any:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, int):
+        return not isinstance(value, bool) and abs(value) < _LARGEST
+    return isinstance(value, float) and math.isfinite(value)
 
 
 def _is_text(value: Any) -> bool:
@@ -199,4 +212,8 @@ _SUMMARY = {
     "tensors": "Mapping[str, Any]",
     "curves": "Mapping[str, Any]",
     "best": "Mapping[str, Any]",
+    "layers": "Mapping[str, Any]",
+    "spreads": "list",
 }
+_LISTS_OF_CURVES = {"step", "low", "high", "nonfinite", "restarts"}
+_LISTS_OF_LAYERS = {"names", "steps", "gradient_norm", "update_ratio", "dead", "saturated", "nonfinite"}

@@ -127,4 +127,8 @@ def _spark(summary: Mapping[str, Any]) -> tuple[float | None, ...]:
 
 
 def _finite(value: Any) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+    try:
+        return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+    except OverflowError:
+        # A whole number, of a report that somebody wrote, beyond any float.
+        return None

@@ -1,4 +1,5 @@
-"""Writes what the program says of itself: ``docs/rules.md``, ``docs/remedies.md``, parts of ``README.md``.
+"""Writes what the program says of itself: ``docs/rules.md``, ``docs/remedies.md``, parts of ``docs/formats.md`` and
+``README.md``.
 
 In ``README.md`` these are the table of rules and the output of each ``console`` block. A line ``...`` in a block
 stands for lines left out: each part between two keeps its first line, by which it is found again, and its length.
@@ -20,14 +21,19 @@ from convergence_cli.cli.explain import words_for
 from convergence_cli.diagnosis.catalogue import REMEDIES
 from convergence_cli.diagnosis.causes import CAUSES
 from convergence_cli.model import DEFAULT_PROFILE
+from convergence_cli.readers.formats import FORMATS, Format
 from convergence_cli.rules import Rule, all_rules
 from convergence_cli.rules._registry import SECTIONS
 
 ROOT = Path(__file__).resolve().parent.parent
+FORMATS_PAGE = ROOT / "docs" / "formats.md"
 RULES_PAGE, REMEDIES_PAGE, README = ROOT / "docs" / "rules.md", ROOT / "docs" / "remedies.md", ROOT / "README.md"
 LEFT_OUT = "..."
 _CONSOLE = re.compile(r"(?<=^```console\n).*?(?=^```$)", re.MULTILINE | re.DOTALL)
 _RULES_TABLE = re.compile(r"(?<=<!-- rules: written by docs/generate.py -->\n).*?(?=<!-- end of rules -->)", re.DOTALL)
+_FORMATS_TABLE = re.compile(
+    r"(?<=<!-- formats: written by docs/generate.py -->\n).*?(?=<!-- end of formats -->)", re.DOTALL
+)
 # By the beginning of the code.
 _FAMILIES = {
     "LC": "Loss curves",
@@ -111,6 +117,27 @@ def rules_table() -> str:
     return rows
 
 
+def formats_table() -> str:
+    """The formats that are read as the table of ``docs/formats.md``: one row an entry."""
+    rows = "| format | what it is | tested against |\n| --- | --- | --- |\n"
+    for one in FORMATS:
+        names = ", ".join(f"`{name}`" for name in one.names)
+        rows += f"| {names} | {one.what} | {_tested_against(one)} |\n"
+    return rows
+
+
+def _tested_against(one: Format) -> str:
+    programs = ", ".join(pin.replace("==", " ") for pin in one.checked)
+    if one.fixtures:
+        return f"fixture: {programs}"
+    return ", ".join(filter(None, (one.basis, programs)))
+
+
+def formats(text: str) -> str:
+    """``text`` of the page on formats with its table as it is now."""
+    return _FORMATS_TABLE.sub(lambda _: formats_table(), text)
+
+
 def console_blocks(text: str) -> Iterator[tuple[str, list[str]]]:
     """Each command of the ``console`` blocks of ``text``, with the lines shown below it."""
     for block in _CONSOLE.findall(text):
@@ -169,4 +196,5 @@ def readme(text: str) -> str:
 if __name__ == "__main__":
     RULES_PAGE.write_text(rules_page(), encoding="utf-8")
     REMEDIES_PAGE.write_text(remedies_page(), encoding="utf-8")
+    FORMATS_PAGE.write_text(formats(FORMATS_PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     README.write_text(readme(README.read_text(encoding="utf-8")), encoding="utf-8")

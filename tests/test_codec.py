@@ -124,3 +124,13 @@ def test_any_wrong_part_is_an_error_or_renders(place: tuple[Any, ...], wrong: An
 def test_what_is_no_report_is_an_error_with_the_next_step(data: Any) -> None:
     with pytest.raises(SourceError, match="--format json"):
         from_data(data, "saved.json")
+
+
+def test_a_whole_number_beyond_every_float_is_no_number() -> None:
+    data = to_data(REPORT)
+    data["runs"][0]["summary"]["curves"]["train_loss"]["mean"][0] = 10**400
+    report = from_data(data, "saved.json")
+    assert all(render(report, name) for name in FORMATS if name != "github")
+    data["runs"][0]["summary"]["best"] = {"series": "loss", "value": 10**400, "step": 1}
+    with pytest.raises(SourceError):
+        from_data(data, "saved.json")

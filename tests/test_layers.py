@@ -38,6 +38,7 @@ ALLOWED = {
     "readers": DATA | {"roles", "pattern"},
     # One door for untrusted bytes, and one decoder of event files, serve logs and dumps alike.
     "tensors": DATA | {"readers"},
+    "tidy": DATA | {"readers"},
     "reading": DATA | {"readers", "roles", "tensors", "settings"},
     "roles": LEAVES,
     "features": DATA | {"tensors"},

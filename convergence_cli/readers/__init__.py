@@ -27,6 +27,8 @@ READERS = (
     "wandb",
     "huggingface",
     "tidy",
+    "tidy_parquet",
+    "tidy_sqlite",
     "json_columns",
     "jsonl",
     "mlflow",

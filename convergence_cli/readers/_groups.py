@@ -28,7 +28,7 @@ SKIPPED_FOLDERS = frozenset(
 _PARTS = frozenset({"train", "training", "validation", "val", "valid", "eval", "test", "dev"})
 _SIBLING_FILES = ("learn_error.tsv", "test_error.tsv")
 _NEVER = re.compile(
-    r"(?i)\.(py|md|rst|toml|cfg|ini|sh|ipynb|html|css|js|ya?ml|pth?|bin|ckpt|safetensors|np[yz]|h5|pkl|pickle|onnx"
+    r"(?i)\.(py|md|rst|toml|cfg|ini|sh|ipynb|html|css|js|ya?ml|pth?|bin|ckpt|safetensors|np[yz]|h5|hdf5|keras|pkl|pickle|onnx"
     r"|png|jpe?g|svg|pdf|gif|zip|gz|tar|lock|prototxt)$"
 )
 _NOT_RUNS = re.compile(
@@ -77,7 +77,7 @@ def groups_below(root: Path) -> Grouped:
     files = list(_walk(root, errors, trials))
     groups = [Group(root, trial, (trial,), trial=True) for trial in trials]
     groups += [Group(root, folder, members) for folder, members in _grouped(root, files)]
-    dumps = any(path.suffix.lower() in (".npz", ".safetensors") for path in files)
+    dumps = any(path.suffix.lower() in (".npz", ".safetensors", ".h5", ".hdf5", ".keras") for path in files)
     return Grouped(tuple(groups), len(files), dumps, tuple(errors))
 
 

@@ -3,35 +3,31 @@
 from __future__ import annotations
 
 import csv
-import math
-from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convergence_cli.model import Run
-from convergence_cli.printable import counted
-from convergence_cli.readers._collect import Collector
 from convergence_cli.readers._json_lines import parse_line
 from convergence_cli.readers._json_table import number
+from convergence_cli.readers._tidy_rows import ABOUT, COUNT, FORMAT, NEEDED, NUMBERS, TEXTS, Key, TidyRuns, as_numbers
 
 if TYPE_CHECKING:
-    from convergence_cli.model import Curve
+    from convergence_cli.model import Run
     from convergence_cli.readers._guard import ReadOptions, Source
 
-FORMAT = "tidy"
-MAX_RUNS = 1000
-_NEEDED = frozenset(("series", "step", "value"))
+__all__ = ["FORMAT", "read", "sniff"]
+
 _FORMULA = ("'=", "'+", "'-", "'@", "'\t", "'\r")
 _BLOCK_BYTES = 1 << 20
-_Cells = Callable[[str], Any]
+_Columns = Mapping[str, Sequence[Any]]
 
 
 def sniff(source: Source) -> float:
     """Certain where the header, or the first object, names a series, a step and a value."""
-    return 0.95 if _cells_of(_first_line(source.head)) is not None else 0.0
+    first = _first_line(source.head)
+    return 0.95 if _is_object(first) or _header_of(first) is not None else 0.0
 
 
 def read(sources: Sequence[Source], options: ReadOptions) -> list[Run]:
@@ -41,108 +37,93 @@ def read(sources: Sequence[Source], options: ReadOptions) -> list[Run]:
 
 
 @dataclass(slots=True)
-class _Points:
-    """The points of one series in one block."""
+class _Rows:
+    """The rows of one file, as they become columns. ``header`` is None for JSON lines."""
 
-    step: array[float] = field(default_factory=lambda: array("d"))
-    epoch: array[float] = field(default_factory=lambda: array("d"))
-    value: array[float] = field(default_factory=lambda: array("d"))
+    runs: TidyRuns
+    header: list[str] | None
+    codes: dict[tuple[str, ...], int] = field(default_factory=dict)
+    keys: list[Key] = field(default_factory=list)
 
+    def take(self, lines: Sequence[str]) -> None:
+        """Add ``lines``, none of them blank."""
+        columns = self._of_objects(lines) if self.header is None else self._of_cells(lines, self.header)
+        if columns is None:
+            return
+        texts = [columns.get(name, ()) for name in TEXTS]
+        count = len(columns["series"])
+        filled = [text or [""] * count for text in texts]
+        codes = np.fromiter((self._code(row) for row in zip(*filled, strict=True)), np.int64, count)
+        for name, told in zip(filled[0], columns.get(ABOUT, ()), strict=False):
+            if told:
+                self.runs.about(str(name), told)
+        numbers = {name: as_numbers(columns[name]) for name in NUMBERS if name in columns}
+        valued = ~np.isnan(numbers["value"])
+        for index in np.flatnonzero(~valued).tolist():
+            valued[index] = number(columns["value"][index]) is not None
+        if COUNT in numbers and np.isnan(numbers[COUNT]).all():
+            del numbers[COUNT]
+        self.runs.add(self.keys, codes, numbers, valued)
 
-@dataclass(slots=True)
-class _Tally:
-    bad: int = 0
-    torn: bool = False
-    runs: set[str] = field(default_factory=set)
+    def _code(self, row: tuple[Any, ...]) -> int:
+        found = self.codes.get(row)
+        if found is None:
+            if not isinstance(row[1], str):
+                return -1
+            found = self.codes[row] = len(self.keys)
+            self.keys.append(Key(*(text if isinstance(text, str) else str(text or "") for text in row)))
+        return found
+
+    def _of_cells(self, lines: Sequence[str], header: list[str]) -> _Columns | None:
+        width = len(header)
+        if all(line.count(",") == width - 1 and '"' not in line for line in lines):
+            cells = ",".join(lines).split(",")
+            return {name: cells[at::width] for at, name in enumerate(header)}
+        rows = [_split(line) for line in lines]
+        good = [row for row in rows if len(row) == len(header)]
+        self.runs.skip(len(rows) - len(good))
+        return dict(zip(header, zip(*good, strict=True), strict=True)) if good else None
+
+    def _of_objects(self, lines: Sequence[str]) -> _Columns | None:
+        rows = [_object(line) for line in lines]
+        names = (*TEXTS, *NUMBERS, ABOUT)
+        present = {name for name in names if any(name in row for row in rows)} | NEEDED
+        return {name: [_cell(row.get(name), name == ABOUT) for row in rows] for name in present}
 
 
 def _read(source: Source) -> list[Run]:
-    cells = _cells_of(_first_line(source.head))
-    collectors: dict[str, Collector] = {}
-    tally = _Tally()
-    begun = False
+    header = None if _is_object(first := _first_line(source.head)) else _header_of(first) or []
+    rows = _Rows(TidyRuns(source) if header is None else TidyRuns(source, _unescaped), header)
+    begun = torn = False
     for block in source.line_blocks(_BLOCK_BYTES):
         lines = block.decode("utf-8", "replace").splitlines()
-        if not begun and lines and not lines[0].lstrip().startswith("{"):
-            del lines[0]
+        if not begun and header is not None:
+            del lines[:1]
         begun = True
-        if lines and not block.endswith((b"\n", b"\r")) and not lines[-1].endswith("}"):
+        if lines and not block.endswith((b"\n", b"\r")) and not (header is None and lines[-1].endswith("}")):
             # The value may be cut short, and a CSV row does not tell.
             del lines[-1]
-            tally.torn = True
-        if cells is not None:
-            _take(lines, cells, collectors, tally, source)
-    found = [_run(name, collector, source, tally, len(collectors)) for name, collector in collectors.items()]
-    if not found:
-        raise source.error("holds no rows with a series, a step and a value.", "Write it again with 'ingest'.")
-    return found
-
-
-def _take(lines: list[str], cells: _Cells, collectors: dict[str, Collector], tally: _Tally, source: Source) -> None:
-    block: dict[tuple[str, str], _Points] = {}
-    for line in lines:
-        if not line.strip():
-            continue
-        row = cells(line)
-        step, value = number(row.get("step")), number(row.get("value"))
-        if step is None or value is None or not math.isfinite(step) or not isinstance(row["series"], str):
-            tally.bad += 1
-            continue
-        points = block.setdefault((str(row.get("run") or source.path.stem), row["series"]), _Points())
-        epoch = number(row.get("epoch"))
-        points.step.append(step)
-        points.epoch.append(math.nan if epoch is None else epoch)
-        points.value.append(value)
-    for (run, series), points in block.items():
-        if run not in collectors:
-            if len(collectors) >= MAX_RUNS:
-                tally.runs.add(run)
-                continue
-            collectors[run] = Collector(source.shown)
-        columns = (np.array(column, dtype=np.float64) for column in (points.step, points.value, points.epoch))
-        step_, value_, epoch_ = columns
-        collectors[run].add(_unescaped(series), step_, value_, epoch=epoch_)
-
-
-def _run(name: str, collector: Collector, source: Source, tally: _Tally, count: int) -> Run:
-    every = collector.curves()
-    names = {curve.name for curve in every}
-    # A sum of component losses was made by whoever wrote the rows, and is made anew.
-    curves = tuple(c for c in every if " + " not in c.name or not names.issuperset(c.name.split(" + ")))
-    notes = list(source.notes)
-    if tally.bad:
-        notes.append(f"skipped {counted(tally.bad, 'row')} without a series, a step or a value")
-    if tally.torn:
-        notes.append("the last line is cut off and was dropped")
-    if tally.runs:
-        notes.append(f"read the first {count:,} runs; more were left out")
-    if collector.dropped:
-        notes.append(f"read the first {len(every):,} series; more were left out")
-    x = "epoch" if all(map(_counts_epochs, curves)) else "step"
-    return Run(_unescaped(name), source.shown, FORMAT, curves, {"x": x}, tuple(notes))
-
-
-def _counts_epochs(curve: Curve) -> bool:
-    return curve.epoch is not None and bool(np.array_equal(curve.epoch, curve.step))
+            torn = True
+        lines = [line for line in lines if line and not line.isspace()]
+        if lines and (header is None or NEEDED.issubset(header)):
+            rows.take(lines)
+    return rows.runs.runs(torn=torn)
 
 
 def _first_line(head: bytes) -> str:
     return next(iter(head.decode("utf-8", "replace").splitlines()), "")
 
 
-def _cells_of(first: str) -> _Cells | None:
-    """How a line becomes a mapping with the keys of ``first``; None where that is of no tidy table."""
-    if first.lstrip().startswith("{"):
-        return _object if _object(first).keys() >= _NEEDED else None
-    header = [cell.strip().lower() for cell in _split(first)]
-    if not set(header) >= _NEEDED or len(set(header)) < len(header):
+def _is_object(line: str) -> bool:
+    return line.lstrip().startswith("{") and _object(line).keys() >= NEEDED
+
+
+def _header_of(line: str) -> list[str] | None:
+    """The names of the columns; None where they are of no tidy table."""
+    if line.lstrip().startswith("{"):
         return None
-
-    def row(line: str) -> dict[str, str]:
-        split = _split(line)
-        return dict(zip(header, split, strict=True)) if len(split) == len(header) else {}
-
-    return row
+    header = [cell.strip().lower() for cell in _split(line)]
+    return header if set(header) >= NEEDED and len(set(header)) == len(header) else None
 
 
 def _object(line: str) -> dict[str, Any]:
@@ -151,6 +132,11 @@ def _object(line: str) -> dict[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _cell(item: Any, told: bool) -> Any:
+    """``item`` where a row may hold it: an object only where something is ``told`` of the run."""
+    return item if isinstance(item, (str, int, float)) or (told and isinstance(item, dict)) else None
 
 
 def _split(line: str) -> list[str]:

@@ -57,5 +57,8 @@ def columns(curve: Mapping[str, Any], width: int) -> list[float | None]:
 
 
 def _finite(value: Any) -> float | None:
-    number = float(value) if isinstance(value, (int, float)) else math.nan
+    try:
+        number = float(value) if isinstance(value, (int, float)) else math.nan
+    except OverflowError:
+        return None
     return number if math.isfinite(number) else None

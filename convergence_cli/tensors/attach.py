@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 FORMAT = "tensors"
 RECORDER, RAW_FOLDER = "recorder", "raw"
-DUMP_SUFFIXES = (".npz", ".npy", ".safetensors", ".pt", ".pth", ".bin")
+DUMP_SUFFIXES = (".npz", ".npy", ".safetensors", ".pt", ".pth", ".bin", ".h5", ".hdf5", ".keras")
 
 
 @dataclass(slots=True)

@@ -14,6 +14,8 @@ from convergence_cli.printable import counted
 from convergence_cli.readers._groups import MAX_DEPTH, SKIPPED_FOLDERS
 from convergence_cli.readers._guard import Source
 from convergence_cli.tensors.checkpoint import checkpoint_tensors
+from convergence_cli.tensors.hdf5 import hdf5_tensors
+from convergence_cli.tensors.keras_names import epoch_of
 from convergence_cli.tensors.names import KIND_OF, named
 from convergence_cli.tensors.npy import npy_tensor
 from convergence_cli.tensors.npz import npz_tensors
@@ -29,6 +31,7 @@ MAX_FILES = 100_000
 _ARCHIVES: dict[str, OpenArchive] = {
     **{".npz": npz_tensors, ".safetensors": safetensors_tensors},
     **dict.fromkeys((".pt", ".pth"), checkpoint_tensors),
+    **dict.fromkeys((".h5", ".hdf5", ".keras"), hdf5_tensors),
 }
 # Names that also stand for pickles of anything: read where the user names the file.
 _NAMED_ONLY: dict[str, OpenArchive] = {".bin": checkpoint_tensors}
@@ -47,6 +50,8 @@ _STEM = re.compile(
 # What a file in a folder of dumps is called: its last number is the step, but for that of a worker.
 _NUMBER = re.compile(r"(?<!\d)\d{1,15}(?!\d)")
 _LAST_WORD = re.compile(r"(?P<stem>.+)[._-](?P<word>[A-Za-z]+(?:[_=-]?\d+)?)")
+# Formats that sort by name.
+_SORTED = frozenset({".safetensors", ".h5", ".hdf5", ".keras"})
 _REST = re.compile(r"[._-](?P<part>[A-Za-z]+[_=-]?\d*)")
 
 
@@ -172,7 +177,18 @@ def _place(folders: Sequence[str], path: Path) -> _Place | None:
     """What ``path`` tells, whose folders from the root of the file system are ``folders``; None where it is no dump."""
     if path.suffix.lower() == ".npy":
         return _place_in_tree(folders, path)
-    return _of_file(folders, _of_stem(path.stem, len(folders))) or _place_in_folder(folders, path.stem)
+    return (
+        _of_file(folders, _of_stem(path.stem, len(folders)))
+        or _of_keras(folders, path.name)
+        or _place_in_folder(folders, path.stem)
+    )
+
+
+def _of_keras(folders: Sequence[str], name: str) -> _Place | None:
+    """A checkpoint that Keras wrote after an epoch."""
+    epoch = epoch_of(name)
+    inside = bool(folders) and folders[-1].lower() == FOLDER
+    return None if epoch is None else _Place(len(folders) - inside, epoch)
 
 
 def _of_file(folders: Sequence[str], found: _Place | None) -> _Place | None:
@@ -264,8 +280,7 @@ def _folder(root: Path, path: Path, down: int) -> Path:
 
 def _archive(source: Source, place: _Place, written: float) -> Dump:
     tensors = partial(_archive_tensors, source, place.kind)
-    # safetensors sorts by name.
-    ordered = source.path.suffix.lower() != ".safetensors"
+    ordered = source.path.suffix.lower() not in _SORTED
     return Dump(place.step or 0.0, str(source.path), tensors, place.worker, place.mode, written, ordered)
 
 
@@ -311,7 +326,12 @@ def _single(path: Path) -> Dump | None:
     except OSError:
         return None
     source = Source(path, str(path))
-    place = _of_stem(path.stem, 0) or _place_in_folder((path.parent.name,), path.stem) or _Place(0)
+    place = (
+        _of_stem(path.stem, 0)
+        or _of_keras((), path.name)
+        or _place_in_folder((path.parent.name,), path.stem)
+        or _Place(0)
+    )
     if suffix != ".npy":
         dump = _archive(source, place, written)
         return replace(dump, tensors=partial(_or_weights, dump.tensors))

@@ -28,6 +28,8 @@ LAYOUTS = (
     "Iteration {step}, loss = {loss}",
     "2024-01-01 10:00:00,123 INFO step {step} loss {loss}",
     "step {step} a {norm} loss {loss} n {norm}",
+    "step {step} | loss {loss} | lr 0.0000",
+    "step {step} | loss {loss} | lr 0.0",
 )
 
 

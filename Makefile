@@ -13,7 +13,7 @@ LR_CACHE ?= .bench/lr_find
 LR_PEERS := .venv-lr-peers/.installed
 
 .PHONY: demo test test-integrations lint coverage dev fixtures clean
-.PHONY: bench-corpus bench-startup bench-series bench-fleet bench-read bench-tensors bench-stats bench-smdebug bench-recorder
+.PHONY: bench-corpus bench-startup bench-series bench-render bench-fleet bench-read bench-tensors bench-stats bench-smdebug bench-recorder
 .PHONY: bench-lr-find zoo bench-zoo bench-classifiers fit-classifier bench-causes bench-repair fit-causes
 
 demo: $(STAMP)
@@ -63,6 +63,9 @@ bench-recorder: $(STAMP)
 # Every run of the corpus against small parsers that share nothing with the readers.
 bench-series: $(STAMP)
 	@$(BIN)/python benchmarks/series.py $(CORPUS)
+
+bench-render: $(STAMP)
+	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/render.py
 
 bench-fleet: $(STAMP)
 	@$(BIN)/python benchmarks/fleet.py

@@ -45,6 +45,7 @@ _HOMES = {
     "lr_find.door": ("find_learning_rate",),
     "trials.door": ("try_remedies",),
 }
+_SHOWN_IN_NOTEBOOKS = ("pipeline", "model")
 
 
 def __getattr__(name: str) -> Any:
@@ -53,5 +54,7 @@ def __getattr__(name: str) -> Any:
         if name in names:
             from importlib import import_module
 
+            if home in _SHOWN_IN_NOTEBOOKS:
+                import_module("convergence_cli.notebook").give_methods()
             return getattr(import_module(f"convergence_cli.{home}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -262,9 +262,12 @@ class RunReport:
     ``summary`` keys: ``points``, ``first_step``, ``last_step``, ``epochs``, ``x`` (what steps mean:
     ``step``, ``epoch`` or ``row``), ``series`` (role -> name as logged), ``series_total``, ``series_read``,
     ``unread`` (names), ``config``, ``best`` ({``series``, ``value``, ``step``}: of the loss that is judged by),
-    ``curves`` (role -> {``step``, ``low``, ``high``, ``mean``: lists of at
-    most 120 buckets, null where not finite}), and of a run with dumps ``tensors`` ({``steps``, ``first_step``,
-    ``last_step``, ``layers``, ``kinds``: kind -> number of tensors, ``rows``}).
+    ``curves`` (role -> {``step``, ``low``, ``high``, ``mean``: lists of at most 400 buckets, 120 in reports on many
+    runs, null where not finite; ``points``: how many were logged; where there are any, ``nonfinite``: [first step,
+    last step, number] of each span with NaN or infinite points, and ``restarts``: {``bucket``, ``from``, ``to``} of
+    each place where the step goes back}), and of a run with dumps ``tensors`` ({``steps``, ``first_step``,
+    ``last_step``, ``layers``, ``kinds``: kind -> number of tensors, ``rows``}), ``layers`` and ``spreads`` (measures by
+    layer and step, and quantiles over time: see ``features.tensors.pictured``).
     ``passed`` are the codes of the rules that looked and found nothing. ``tensors`` is there where it was asked for.
     """
 

@@ -21,7 +21,7 @@ from convergence_cli.roles import assign_roles
 from convergence_cli.rules import all_rules, apply_rules
 from convergence_cli.selection import select_rules
 from convergence_cli.settings import Settings
-from convergence_cli.summary import summarise
+from convergence_cli.summary import DRAWN, summarise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -84,11 +84,15 @@ def diagnose(run: Any, settings: Settings | None = None) -> RunReport:
     With ``settings.as_of`` on the run as its log was then. Raises ``UsageError`` where that is no step.
     """
     settings = settings or Settings()
-    run = as_run(run, settings)
+    return _diagnosed(as_run(run, settings), settings, DRAWN)
+
+
+def _diagnosed(run: Run, settings: Settings, buckets: int) -> RunReport:
     rules = _rules(settings.profile, settings.select, settings.ignore, settings.extend_select)
     # A loss that explodes reaches numbers whose differences overflow: to inf, as it should be.
     with np.errstate(all="ignore"):
-        return _judged(Evidence(run) if settings.as_of is None else _evidence_as_of(run, settings.as_of), rules)
+        evidence = Evidence(run) if settings.as_of is None else _evidence_as_of(run, settings.as_of)
+        return _judged(evidence, rules, buckets)
 
 
 @lru_cache(maxsize=8)
@@ -98,9 +102,9 @@ def _rules(
     return select_rules(all_rules(), profile=profile, select=select, ignore=ignore, extend_select=extend_select)
 
 
-def judged(run: Run, settings: Settings) -> tuple[RunReport, RunError | None]:
-    """The report on ``run``, and the error where it holds nothing to judge."""
-    report = diagnose(run, settings)
+def judged(run: Run, settings: Settings, buckets: int = DRAWN) -> tuple[RunReport, RunError | None]:
+    """The report on ``run`` with at most ``buckets`` of each curve, and the error where it holds nothing to judge."""
+    report = _diagnosed(run, settings, buckets)
     if report.verdict.state in NOTHING_TO_JUDGE and run.tensors is None:
         return report, _nothing_to_judge(report, run)
     return report, None
@@ -127,7 +131,7 @@ def _evidence_as_of(whole: Run, step: float) -> Evidence:
     return evidence
 
 
-def _judged(evidence: Evidence, rules: Sequence[Rule]) -> RunReport:
+def _judged(evidence: Evidence, rules: Sequence[Rule], buckets: int) -> RunReport:
     run = evidence.run
     axis = axis_of(run)
     findings, skipped = apply_rules(evidence, rules)
@@ -136,7 +140,7 @@ def _judged(evidence: Evidence, rules: Sequence[Rule]) -> RunReport:
         name=run.name,
         path=run.path,
         format=run.format,
-        summary=summarise(evidence, axis),
+        summary=summarise(evidence, axis, findings, buckets),
         verdict=replace(evidence.verdict, reason=in_words_of(axis, evidence.verdict.reason)),
         findings=tuple(replace(one, message=in_words_of(axis, one.message)) for one in findings),
         causes=causes,

@@ -23,7 +23,7 @@ from convergence_cli.streams import STANDARD_INPUT, STANDARD_OUTPUT
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-FORMATS = ("text", "concise", "json", "jsonl", "markdown", "sarif", "junit", "github", "gitlab")
+FORMATS = ("text", "concise", "json", "jsonl", "markdown", "sarif", "junit", "github", "gitlab", "html")
 COLORS = ("auto", "always", "never")
 FAIL_ON = ("error", "warning", "note", "never")
 ENVIRONMENT_PREFIX = "CTROUBLESHOOT_"

@@ -7,22 +7,30 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convergence_cli.features.view import view_of
+from convergence_cli.buckets import merge, reduce_points
+from convergence_cli.features.tensors.pictured import layers_pictured, spreads_pictured
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from convergence_cli.axis import Axis
     from convergence_cli.features.evidence import Evidence
-    from convergence_cli.model import Curve
+    from convergence_cli.model import Buckets, Curve, Finding
     from convergence_cli.tensor_stats import TensorStats
 
-THUMBNAIL = 120
+# Buckets of each curve: as many as a screen has room for; of each of many runs, as many as a table of them asks for.
+DRAWN, THUMBNAIL = 400, 120
 MAX_NAMES = 50
+MAX_RESTARTS = 20
 _DIGITS = 5
 _SHOWN = ("learning_rate", "optimizer", "batch_size", "epochs", "max_steps", "warmup_steps", "weight_decay")
 
 
-def summarise(evidence: Evidence, axis: Axis) -> dict[str, Any]:
-    """The ``summary`` of a ``RunReport`` (its keys are listed there)."""
+def summarise(evidence: Evidence, axis: Axis, findings: Iterable[Finding] = (), buckets: int = DRAWN) -> dict[str, Any]:
+    """The ``summary`` of a ``RunReport`` (its keys are listed there), with at most ``buckets`` of each curve.
+
+    Of a run with many layers those that ``findings`` speak of are among the ones that are kept.
+    """
     run = evidence.run
     roles = [curve for curve in run.curves if curve.role]
     loss = evidence.loss
@@ -41,9 +49,14 @@ def summarise(evidence: Evidence, axis: Axis) -> dict[str, Any]:
         "unread": unread[:MAX_NAMES],
         "config": config,
         "best": _best(evidence),
-        "curves": {str(curve.role): _thumbnail(curve) for curve in roles},
+        "curves": {str(curve.role): _drawn(curve, buckets) for curve in roles},
     }
-    return summary if run.tensors is None or not len(run.tensors) else summary | {"tensors": _dumped(run.tensors)}
+    if run.tensors is None or not len(run.tensors):
+        return summary
+    summary["tensors"] = _dumped(run.tensors)
+    wanted = {finding.where.layer for finding in findings if finding.where.layer}
+    layers, spreads = layers_pictured(run.tensors, wanted), spreads_pictured(run.tensors, wanted)
+    return summary | ({"layers": layers} if layers["names"] else {}) | ({"spreads": spreads} if spreads else {})
 
 
 def _best(evidence: Evidence) -> dict[str, Any] | None:
@@ -90,14 +103,50 @@ def _epochs(curve: Curve | None) -> float | None:
     return float(finite[-1]) if len(finite) else None
 
 
-def _thumbnail(curve: Curve) -> dict[str, list[float | None]]:
-    view = view_of(curve, THUMBNAIL, keep_empty=True)
-    return {
-        "step": _plain(view.step),
-        "low": _plain(view.low),
-        "high": _plain(view.high),
-        "mean": _plain(view.mean),
+def _drawn(curve: Curve, most: int) -> dict[str, Any]:
+    buckets, size = _grouped(curve, most)
+    drawn: dict[str, Any] = {
+        "step": _plain(buckets.last_step),
+        "low": _plain(buckets.low),
+        "high": _plain(buckets.high),
+        "mean": _plain(buckets.mean),
+        "points": curve.points,
     }
+    if buckets.nonfinite.any():
+        drawn["nonfinite"] = _spans(buckets)
+    if curve.restarts:
+        drawn["restarts"] = _restarts(curve, size)
+    return drawn
+
+
+def _grouped(curve: Curve, most: int) -> tuple[Buckets, int]:
+    total = len(curve.value)
+    size = max(-(-total // most), 1)
+    if curve.buckets is None:
+        return reduce_points(curve.step, curve.value, size), size
+    return merge(curve.buckets, np.arange(0, total, size)), size
+
+
+def _spans(buckets: Buckets) -> list[list[float]]:
+    """Where points are not finite: [first step, last step of the bucket, how many], neighbours joined."""
+    found: list[list[float]] = []
+    before = -2
+    for index in np.flatnonzero(buckets.nonfinite).tolist():
+        last, count = float(buckets.last_step[index]), int(buckets.nonfinite[index])
+        if index == before + 1:
+            found[-1] = [found[-1][0], last, found[-1][2] + count]
+        else:
+            found.append([float(buckets.first_nonfinite_step[index]), last, count])
+        before = index
+    return found
+
+
+def _restarts(curve: Curve, size: int) -> list[dict[str, float]]:
+    """Where the step goes back: the bucket in which it does, the step before and the step after."""
+    steps = curve.step
+    first = steps if curve.buckets is None else curve.buckets.first_step
+    at: Sequence[int] = [index for index in curve.restarts if 0 < index < len(steps)][:MAX_RESTARTS]
+    return [{"bucket": index // size, "from": float(steps[index - 1]), "to": float(first[index])} for index in at]
 
 
 def _plain(values: np.ndarray[Any, np.dtype[np.float64]]) -> list[float | None]:

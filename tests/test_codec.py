@@ -50,7 +50,15 @@ REPORT = Report(
                 "series_read": 1,
                 "unread": [],
                 "config": {"lr": 0.1},
-                "curves": {"train_loss": {"step": [0, 1, 2], "mean": [1.0, None, 2.0]}},
+                "curves": {
+                    "train_loss": {
+                        "step": [0, 1, 2],
+                        "mean": [1.0, None, 2.0],
+                        "points": 6,
+                        "nonfinite": [[1, 1, 2]],
+                        "restarts": [{"bucket": 2, "from": 1.0, "to": 0.0}],
+                    }
+                },
             },
             Verdict("diverging", 0.9, "rising", "It rose.", {"diverging": 1.0}, 1.0, 0.0),
             (Finding("LC001", "non-finite-loss", "error", 0.9, "NaN.", Where("loss"), {"x": 1.5}, "f"),),
@@ -64,7 +72,27 @@ REPORT = Report(
             "dump",
             "dump",
             "tensors",
-            {"tensors": {"steps": 2, "first_step": 0.0, "last_step": 1.0, "layers": 1, "kinds": {"weight": 1}}},
+            {
+                "tensors": {"steps": 2, "first_step": 0.0, "last_step": 1.0, "layers": 1, "kinds": {"weight": 1}},
+                "layers": {
+                    "names": ["fc"],
+                    "layers": 1,
+                    "steps": [0.0, 1.0],
+                    "gradient_norm": [[1.0, None]],
+                    "dead": [[0.5, 0.6]],
+                    "nonfinite": [[0, 1]],
+                },
+                "spreads": [
+                    {
+                        "kind": "weight",
+                        "name": "fc.weight",
+                        "layer": "fc",
+                        "steps": [0.0],
+                        "at": [0.1, 0.5, 0.9],
+                        "quantiles": [[-1.0, 0.0, 1.0]],
+                    }
+                ],
+            },
             Verdict("undetermined", 0.0, "no-loss", "No loss."),
             tensors=TensorTable(
                 (TensorLine(1.0, "weight", "w", shape=(2, 3), mean=0.5, max=math.inf, flags=("TE101",)),), 2

@@ -49,7 +49,7 @@ ALLOWED = {
     | {"as_of", "readers", "reading", "tensors", "roles", "features", "rules", "diagnosis", "summary", "selection", "settings"},
     "outcome": {"model"},
     "row": {"model"},
-    "fleet": DATA | {"readers", "reading", "pipeline", "row", "selection", "settings"},
+    "fleet": DATA | {"readers", "reading", "pipeline", "row", "selection", "settings", "summary"},
     "learning_rate": {"model"},
     "trials": DATA | {"outcome", "as_of", "readers", "features", "pipeline", "selection", "settings"},
     "reporters": {"", "model", "row", "outcome", "learning_rate", "errors", "codec", "printable"},

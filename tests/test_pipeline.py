@@ -20,7 +20,7 @@ from convergence_cli.errors import SourceError, UsageError
 from convergence_cli.model import Report
 from convergence_cli.pipeline import analyze_paths, diagnose, read_paths, read_run
 from convergence_cli.settings import Settings
-from convergence_cli.summary import MAX_NAMES, THUMBNAIL
+from convergence_cli.summary import DRAWN, MAX_NAMES
 
 SCHEMA = Path(convergence_cli.__file__).parent / "report.schema.json"
 
@@ -72,8 +72,9 @@ def test_the_summary_says_what_was_read() -> None:
     assert len(summary["unread"]) == MAX_NAMES
     assert summary["config"] == {"optimizer": "sgd"}
     drawing = summary["curves"]["train_loss"]
-    assert set(drawing) == {"step", "low", "high", "mean"}
-    assert {len(column) for column in drawing.values()} <= set(range(1, THUMBNAIL + 1))
+    assert set(drawing) == {"step", "low", "high", "mean", "points"}
+    assert drawing.pop("points") == 400
+    assert {len(column) for column in drawing.values()} <= set(range(1, DRAWN + 1))
     assert max(drawing["high"]) == pytest.approx(log.series["loss"][1].max(), rel=1e-5)
 
 

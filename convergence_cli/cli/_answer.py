@@ -19,6 +19,7 @@ from convergence_cli.errors import EXIT_FINDINGS, EXIT_INTERRUPTED, EXIT_NO_VERD
 from convergence_cli.model import SEVERITIES
 from convergence_cli.printable import printable
 from convergence_cli.reporters import Look, render
+from convergence_cli.reporters._braille import braille
 from convergence_cli.row import rows_of
 from convergence_cli.selection import select_rules
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from convergence_cli.reporters import RulePage
     from convergence_cli.settings import Settings
 
-_WITH_RULE_PAGES = ("sarif", "junit")
+_WITH_RULE_PAGES = ("sarif", "junit", "html")
 
 
 def analyze(runs: Sequence[str], settings: Settings, *, quiet: bool, dumps: bool = True) -> Report:
@@ -82,9 +83,11 @@ def one_blas_thread() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
-def answer(report: Report, settings: Settings, *, quiet: bool = False, verbose: bool = False) -> int:
+def answer(
+    report: Report, settings: Settings, *, quiet: bool = False, verbose: bool = False, curves: bool = False
+) -> int:
     """Write ``report`` as ``settings`` ask, say on stderr what could not be read, and give the exit code."""
-    write_report(render(report, settings.format, _look(settings, quiet, verbose)), report, settings.output)
+    write_report(render(report, settings.format, _look(settings, quiet, verbose, curves)), report, settings.output)
     if not (settings.format == "text" and settings.output is None and sys.stdout.isatty()):
         # On a terminal the report has just said it.
         complain_of(report)
@@ -127,7 +130,7 @@ def failing_severities(fail_on: str) -> frozenset[str]:
     return frozenset(names[: names.index(fail_on) + 1])
 
 
-def _look(settings: Settings, quiet: bool, verbose: bool) -> Look:
+def _look(settings: Settings, quiet: bool, verbose: bool, curves: bool) -> Look:
     stream = None if settings.output else sys.stdout
     rules: tuple[RulePage, ...] = ()
     if settings.format in _WITH_RULE_PAGES:
@@ -143,11 +146,12 @@ def _look(settings: Settings, quiet: bool, verbose: bool) -> Look:
     return Look(
         width=width(stream),
         color=settings.format == "text" and _color(settings),
-        unicode=bool(settings.output) or carries_unicode(stream),
+        unicode=bool(settings.output) or carries_unicode(stream, braille(0) if curves else ""),
         detail=int(verbose) - int(quiet),
         rules=rules,
         failing=failing_severities(settings.fail_on),
         base=working_directory(),
+        curves=curves,
     )
 
 

@@ -57,6 +57,10 @@ Verbose = Annotated[
         rich_help_panel=_OUTPUT,
     ),
 ]
+Curves = Annotated[
+    bool,
+    typer.Option("--curves", help="Draw the losses as a chart with axes (text).", rich_help_panel=_OUTPUT),
+]
 FailOn = Annotated[
     str | None,
     typer.Option(

@@ -105,10 +105,10 @@ def wants_color(choice: str, stream: IO[str] | None, environment: Mapping[str, s
     return stream is not None and stream.isatty() and environment.get("TERM") != "dumb"
 
 
-def carries_unicode(stream: IO[str] | None) -> bool:
-    """Whether the glyphs of a text report can be encoded for ``stream``."""
+def carries_unicode(stream: IO[str] | None, also: str = "") -> bool:
+    """Whether the glyphs of a text report, and those in ``also``, can be encoded for ``stream``."""
     try:
-        "".join((UNICODE.arrow, UNICODE.more, UNICODE.bad, UNICODE.levels)).encode(
+        "".join((UNICODE.arrow, UNICODE.more, UNICODE.bad, UNICODE.levels, also)).encode(
             getattr(stream, "encoding", None) or "ascii"
         )
     except (UnicodeError, LookupError):

@@ -27,6 +27,7 @@ def command(
     color: options.Color = None,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
+    curves: options.Curves = False,
 ) -> int:
     """Judge runs: what is wrong, why, and what to change."""
     settings = settings_from(
@@ -49,4 +50,4 @@ def command(
     report = analyze_many(
         runs, settings, quiet=quiet, group_by=group_by or (), jobs=jobs, engine=engine, cached=not no_cache
     )
-    return answer(report, settings, quiet=quiet, verbose=verbose)
+    return answer(report, settings, quiet=quiet, verbose=verbose, curves=curves)

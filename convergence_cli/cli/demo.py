@@ -20,6 +20,7 @@ def command(
     color: options.Color = None,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
+    curves: options.Curves = False,
 ) -> int:
     """Show the report on a real run that comes with the package."""
     runs = bundled_runs()
@@ -30,7 +31,7 @@ def command(
     say(f"$ ctroubleshoot analyze {' '.join(runs)}")
     # The run has findings, and showing them is what the demonstration is for.
     settings = replace(settings, exit_zero=True)
-    return answer(analyze(runs, settings, quiet=quiet), settings, quiet=quiet, verbose=verbose)
+    return answer(analyze(runs, settings, quiet=quiet), settings, quiet=quiet, verbose=verbose, curves=curves)
 
 
 def bundled_runs() -> list[str]:

@@ -34,6 +34,7 @@ def command(
     color: options.Color = None,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
+    curves: options.Curves = False,
 ) -> int:
     """Render a saved report again."""
     settings = settings_from(
@@ -47,7 +48,7 @@ def command(
         color=color,
     )
     try:
-        return answer(load(saved), settings, quiet=quiet, verbose=verbose)
+        return answer(load(saved), settings, quiet=quiet, verbose=verbose, curves=curves)
     except RecursionError as error:
         shown = printable(saved)
         raise SourceError(shown, f"{shown} is nested too deeply to be a report.", HINT) from error

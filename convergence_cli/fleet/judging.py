@@ -11,6 +11,7 @@ from convergence_cli.pipeline import judged
 from convergence_cli.reading.parts import Span, joined, span_of
 from convergence_cli.reading.runs import read_unit
 from convergence_cli.row import RunRow, row_of
+from convergence_cli.summary import DRAWN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,12 +30,13 @@ _OF_THE_READER = frozenset({"x", "as_of", "framework"})
 class Job:
     """``units`` to read and judge with ``settings``; several only where they hold the parts of one run.
 
-    ``packed``: the answer is to have reports as bytes.
+    ``packed``: the answer is to have reports as bytes. ``buckets``: of each curve in a report so many at most.
     """
 
     units: tuple[Unit, ...]
     settings: Settings
     packed: bool = True
+    buckets: int = DRAWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ def judge(job: Job) -> Judged:
         runs = [joined(runs)]
     kept = []
     for run in runs:
-        report, error = judged(run, job.settings)
+        report, error = judged(run, job.settings, job.buckets)
         if error is not None:
             errors.append(error)
         row, span = row_of(report), span_of(run, job.units[0].above)

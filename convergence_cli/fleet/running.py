@@ -19,6 +19,7 @@ from convergence_cli.reading.runs import refused
 from convergence_cli.reading.units import units_at
 from convergence_cli.row import worst_first
 from convergence_cli.selection import did_you_mean
+from convergence_cli.summary import DRAWN, THUMBNAIL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -85,7 +86,9 @@ def analyze_fleet(
     found = [units_at(path, dumps=dumps) for path in paths]
     units = [unit for one in found for unit in one.units]
     many = len(units) > FEW
-    jobs = [Job((unit,), settings, packed=many or executor is not None) for unit in units]
+    # What is cached is of many runs: a report on few never finds curves there that were drawn for a table.
+    buckets = THUMBNAIL if many else DRAWN
+    jobs = [Job((unit,), settings, packed=many or executor is not None, buckets=buckets) for unit in units]
     gathered = _Gathered()
     interrupted = False
     try:
@@ -195,7 +198,7 @@ def _join_parts(gathered: _Gathered) -> None:
         # A place with more than one run cannot be read again for just one of them.
         if any(gathered.places.count(gathered.places[part]) > 1 for part in parts):
             continue
-        job = Job(tuple(unit for one in jobs for unit in one.units), jobs[0].settings, jobs[0].packed)
+        job = Job(tuple(unit for one in jobs for unit in one.units), jobs[0].settings, jobs[0].packed, jobs[0].buckets)
         answer = judge(job)
         if len(answer.runs) == 1:
             gone.update(parts)

@@ -54,7 +54,8 @@ class Look:
     ``detail`` is negative for verdict and findings only, 0 for one screen, positive for everything.
     ``rules`` are the pages of the rules that were asked for, for formats with room to quote them;
     ``failing`` are the severities that count as failure. Places in files are shown from folder ``base`` (absolute)
-    where they lie below it; where it is empty, as they are.
+    where they lie below it; where it is empty, as they are. With ``curves`` the losses are drawn as a chart, not in one
+    line each.
     """
 
     width: int = DEFAULT_WIDTH
@@ -64,6 +65,7 @@ class Look:
     rules: tuple[RulePage, ...] = ()
     failing: frozenset[str] = frozenset({"error"})
     base: str = ""
+    curves: bool = False
 
 
 PLAIN = Look()

@@ -53,7 +53,7 @@ def _table(rows: Sequence[RunRow], titles: Sequence[str], page: Page) -> Iterato
     spark = 24 if width >= _WIDE else 10
     drawn = any(row.spark for row in rows)
     fixed = _VERDICT + len(_GAP) * 2 + _BEST + (spark + len(_GAP) if drawn else 0)
-    names = _told_apart(_without_shared_end(titles), max(width - fixed, int(width * _LEAST_NAME_SHARE)), page)
+    names = _told_apart(without_shared_end(titles), max(width - fixed, int(width * _LEAST_NAME_SHARE)), page)
     wide = max(_LEAST_NAME, *map(cells, names))
     head = f"{'run':<{wide}}{_GAP}{'verdict':<{_VERDICT}}{_GAP}{'best loss':>{_BEST}}{_GAP}{'loss' if drawn else ''}"
     yield page.paint(cut(head.rstrip(), width, page.glyphs.more), "dim")
@@ -105,7 +105,7 @@ def _told_apart(titles: Sequence[str], room: int, page: Page) -> list[str]:
     return [cut_middle(title, room, page.glyphs.more) for title in titles]
 
 
-def _without_shared_end(titles: Sequence[str]) -> list[str]:
+def without_shared_end(titles: Sequence[str]) -> list[str]:
     """``titles`` without the last names of their paths that are the same everywhere."""
     parts = [title.split("/") for title in titles]
     shared = 0

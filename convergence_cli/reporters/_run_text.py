@@ -135,6 +135,15 @@ def _head(run: RunReport, title: str, page: Page) -> Iterator[str]:
 
 
 def _curves(run: RunReport, page: Page) -> Iterator[str]:
+    chart: list[str] = []
+    if page.look.curves:
+        from convergence_cli.reporters._chart_text import chart_lines
+
+        chart = list(chart_lines(run, page))
+    yield from chart or _sparklines(run, page)
+
+
+def _sparklines(run: RunReport, page: Page) -> Iterator[str]:
     curves = run.summary.get("curves") or {}
     for role in DRAWN_ROLES:
         curve = curves.get(role)

@@ -38,7 +38,7 @@ def render(report: Report, look: Look = PLAIN) -> str:
     inspected = any(row.tensors is not None for row in rows)
     if len(rows) > 1 and not inspected:
         blocks.append(list(fleet_lines(rows, names, report.fleet, page)))
-    shown = [number for number, row in enumerate(rows) if _in_full(row, rows, look)]
+    shown = _in_full(rows, look)
     for number in shown:
         run = report.runs[number] if look.unicode else _ascii(report.runs[number])
         lines_of = run_lines if run.tensors is None else tensor_lines
@@ -53,11 +53,12 @@ def render(report: Report, look: Look = PLAIN) -> str:
     return text if look.unicode else text.replace(UNICODE.more, "~")
 
 
-def _in_full(row: RunRow, rows: Sequence[RunRow], look: Look) -> bool:
-    """Whether to show more of a run than its line in the table: of several, those with something wrong, if few."""
-    if len(rows) == 1 or look.detail > 0 or row.tensors is not None:
-        return True
-    return _wrong(row) and sum(map(_wrong, rows)) <= FULL_RUNS
+def _in_full(rows: Sequence[RunRow], look: Look) -> list[int]:
+    """The places of runs to show beyond their line of the table: of several, the few with something wrong."""
+    wrong = [number for number, row in enumerate(rows) if _wrong(row)]
+    few = wrong if len(wrong) <= FULL_RUNS else []
+    whole = len(rows) == 1 or look.detail > 0
+    return [number for number, row in enumerate(rows) if whole or row.tensors is not None or number in few]
 
 
 def _wrong(row: RunRow) -> bool:

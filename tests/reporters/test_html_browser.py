@@ -1,0 +1,282 @@
+"""The page in headless Chromium: no error, no request, the numbers of the JSON report; hover, zoom and sort work."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from reporters.pages import EVIL, full
+
+import convergence_cli
+from convergence_cli.model import Report
+from convergence_cli.pipeline import analyze_paths
+from convergence_cli.reporters import render
+from convergence_cli.settings import Settings
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
+
+ROOT = Path(convergence_cli.__file__).parent.parent
+# A closed machine: nothing that Chromium does of its own accord may be mistaken for a request of the page.
+QUIET = [
+    *("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-quic", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+]
+WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+
+
+def chromium() -> str | None:
+    """Where a Chromium is: of the system, or as playwright installs it."""
+    named = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
+    installed = glob.glob(os.path.expanduser("~/.cache/ms-playwright/chromium-*/chrome-linux*/chrome"))
+    return named or (installed[0] if installed else None)
+
+
+pytestmark = pytest.mark.skipif(chromium() is None, reason="needs Chromium: apt-get install chromium")
+
+
+@dataclass
+class Opened:
+    """A page, and what it did that it must not do."""
+
+    page: Any
+    complaints: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as play:
+        found = play.chromium.launch(executable_path=chromium(), args=QUIET)
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def opened(browser: Any, tmp_path: Path) -> Iterator[Any]:
+    """A function that opens a report; at the end no page has complained or asked for anything."""
+    all_opened: list[Opened] = []
+    contexts = []
+
+    def open_(report: Report, **options: Any) -> Any:
+        path = tmp_path / f"{len(all_opened)}.html"
+        path.write_text(render(report, "html"), encoding="utf-8")
+        context = browser.new_context(**{"viewport": WIDE, **options})
+        contexts.append(context)
+        one = Opened(context.new_page())
+        all_opened.append(one)
+        one.page.on("console", lambda message: one.complaints.append(message.text))
+        one.page.on("pageerror", lambda error: one.complaints.append(str(error)))
+        one.page.on("dialog", lambda dialog: one.complaints.append(dialog.message))
+        one.page.on("request", lambda request: one.requests.append(request.url))
+        one.page.goto(path.as_uri())
+        return one.page
+
+    yield open_
+    for number, one in enumerate(all_opened):
+        assert one.complaints == []
+        assert one.requests in ([(tmp_path / f"{number}.html").as_uri()], [])
+    for context in contexts:
+        context.close()
+
+
+def report_of(*paths: str) -> Report:
+    return analyze_paths([str(ROOT / path) for path in paths], Settings())
+
+
+@pytest.fixture(scope="module")
+def demo() -> Report:
+    return report_of("convergence_cli/demo/char-rnn")
+
+
+@pytest.fixture(scope="module")
+def dumped() -> Report:
+    return report_of("fixtures/tensors/dead-relu")
+
+
+@pytest.fixture(scope="module")
+def many() -> Report:
+    return report_of("fixtures/keras", "fixtures/lightning")
+
+
+def text_of(page: Any) -> str:
+    return " ".join(page.evaluate("document.body.textContent").replace("\u00a0", " ").split())
+
+
+def test_its_numbers_are_those_of_the_json_report(opened: Any, demo: Report) -> None:
+    said = text_of(opened(demo))
+    run = json.loads(render(demo, "json"))["runs"][0]
+    assert run["verdict"]["reason"] in said
+    for finding in run["findings"]:
+        assert finding["message"] in said
+        for name, value in finding["evidence"].items():
+            assert name in said
+            assert value is None or isinstance(value, str) or number(value) in said
+    for remedy in run["remedies"]:
+        for value in remedy["change"].values():
+            assert (number(value) if isinstance(value, float) else str(value).lower()) in said
+    for curve in run["summary"]["curves"].values():
+        lowest = min(value for value in curve["low"] if value is not None)
+        assert number(lowest) in said
+
+
+def number(value: float) -> str:
+    return f"{int(value):,}" if float(value).is_integer() and abs(value) < 1e9 else f"{value:.4g}"
+
+
+def test_the_value_under_the_pointer_is_told(opened: Any, demo: Report) -> None:
+    page = opened(demo)
+    curve = demo.runs[0].summary["curves"]["train_loss"]
+    chart = page.locator("figure.main svg.chart")
+    box = chart.bounding_box()
+    for place in (0.2, 0.5, 0.7):
+        page.mouse.move(box["x"] + box["width"] * place, box["y"] + 100)
+        tip = page.locator("figure.main .tip")
+        assert tip.is_visible()
+        lines = tip.inner_text().split("\n")
+        step = float(re.sub(r"[^\d.]", "", lines[0]))
+        assert step == pytest.approx(1 + 999 * place, abs=25)
+        told = re.match(r"train_loss ([\d.e+]+)(?: \(([\d.]+) to ([\d.]+)\))?", lines[1])
+        assert told is not None, lines
+        at = min(range(len(curve["step"])), key=lambda index: abs(curve["step"][index] - (1 + 999 * place)))
+        near = range(max(at - 2, 0), at + 3)
+        assert any(float(told[1]) == pytest.approx(curve["mean"][index], rel=1e-3) for index in near)
+        assert any(float(told[3]) == pytest.approx(curve["high"][index], rel=1e-3) for index in near)
+    page.mouse.move(box["x"] + box["width"] * 0.9, box["y"] + 100)
+    assert "not finite" in page.locator("figure.main .tip").inner_text()
+    page.mouse.move(5, 5)
+    assert not page.locator("figure.main .tip").is_visible()
+
+
+def test_a_part_is_zoomed_to_in_all_charts_and_left_again(opened: Any, demo: Report) -> None:
+    page = opened(demo)
+    box = page.locator("figure.main svg.chart").bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 80)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.75, box["y"] + 90, steps=3)
+    page.mouse.up()
+    views = page.evaluate("[...document.querySelectorAll('svg.plot')].map(one => one.getAttribute('viewBox'))")
+    assert len(set(views)) == 1
+    first, _, wide, _ = map(float, views[0].split())
+    assert (first, wide) == (pytest.approx(5000, abs=30), pytest.approx(2500, abs=30))
+    label = page.locator("figure.main svg.chart text.mark", has_text="since step")
+    assert float(label.get_attribute("x").rstrip("%")) == pytest.approx(93.4, abs=2)
+    page.locator("figure.main button.whole").click()
+    assert page.locator("figure.main svg.plot").get_attribute("viewBox") == "0 0 10000 1000"
+
+
+def test_charts_are_read_with_the_keyboard(opened: Any, demo: Report) -> None:
+    page = opened(demo)
+    page.locator("figure.main svg.chart").focus()
+    page.keyboard.press("Home")
+    tip = page.locator("figure.main .tip")
+    first = tip.inner_text()
+    assert "step 3" in first or "step 1" in first
+    page.keyboard.press("PageUp")
+    assert tip.inner_text() != first
+    page.keyboard.press("+")
+    assert page.locator("figure.main svg.plot").get_attribute("viewBox") != "0 0 10000 1000"
+    page.keyboard.press("Escape")
+    assert page.locator("figure.main svg.plot").get_attribute("viewBox") == "0 0 10000 1000"
+
+
+def test_the_table_is_sorted_by_any_column(opened: Any, many: Report) -> None:
+    page = opened(many)
+    rows = page.locator("table.runs tbody tr")
+    assert rows.count() == len(many.runs) > 10
+
+    def column(number: int) -> list[str]:
+        texts: list[str] = page.locator(f"table.runs tbody tr > :nth-child({number})").all_inner_texts()
+        return texts
+
+    page.get_by_role("button", name="best loss").click()
+    best = [float(text.split()[0].replace(",", "")) for text in column(3)]
+    assert best == sorted(best)
+    assert page.locator("table.runs th[aria-sort]").get_attribute("aria-sort") == "ascending"
+    page.get_by_role("button", name="best loss").click()
+    assert [float(text.split()[0].replace(",", "")) for text in column(3)] == sorted(best, reverse=True)
+    page.get_by_role("button", name="run", exact=True).click()
+    names = [" ".join(name.split()) for name in column(1)]
+    assert names != sorted(names, reverse=True)
+    page.get_by_role("button", name="verdict").click()
+    assert "converging" not in column(2)[0]
+
+
+def test_a_row_leads_to_its_section(opened: Any, many: Report) -> None:
+    page = opened(many)
+    link = page.locator("table.runs tbody a").nth(5)
+    target = (link.get_attribute("href") or "").removeprefix("#")
+    assert not page.locator(f"#{target} .verdict").is_visible()
+    link.click()
+    page.locator(f"#{target} .verdict").wait_for(state="visible")
+
+
+def test_cells_of_a_heat_map_tell_their_value(opened: Any, dumped: Report) -> None:
+    page = opened(dumped)
+    layers = dumped.runs[0].summary["layers"]
+    figure = page.locator('figure.heat[data-measure="gradient_norm"]')
+    figure.scroll_into_view_if_needed()
+    box = figure.locator("svg.cells svg").bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 1.5 / 6, box["y"] + box["height"] / 6)
+    told = figure.locator(".tip").inner_text()
+    assert told == f"fc1, step 61: {layers['gradient_norm'][0][1]:.4g}"
+
+
+def test_without_script_the_page_is_whole(opened: Any, demo: Report, dumped: Report) -> None:
+    for report in (demo, dumped):
+        page = opened(report, java_script_enabled=False)
+        assert page.locator("figure.main svg.chart").is_visible()
+        assert page.locator("article.finding").count() == len({finding.rule for finding in report.runs[0].findings})
+        assert page.locator("button").count() == 0
+
+
+@pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["wide", "phone"])
+def test_no_page_is_wider_than_its_window(
+    opened: Any, demo: Report, dumped: Report, many: Report, viewport: Any
+) -> None:
+    long = replace(demo.runs[0], name="x" * 190, path="y/" * 90)
+    for report in (demo, dumped, many, Report((long, replace(long, name="é" * 100)), (), "1")):
+        page = opened(report, viewport=viewport)
+        page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+        assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+
+
+def test_axe_finds_no_fault(opened: Any, demo: Report, dumped: Report) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python").Axe()
+    several = Report((*demo.runs, *dumped.runs), (), "1")
+    for report, scheme, options in (
+        (dumped, "light", None),
+        (several, "light", {"rules": {"color-contrast": {"enabled": False}}}),
+        (demo, "dark", {"runOnly": ["color-contrast"]}),
+    ):
+        page = opened(report, color_scheme=scheme)
+        page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+        found = axe.run(page, options=options).response
+        assert [(one["id"], one["impact"], one["nodes"][0]["html"][:120]) for one in found["violations"]] == []
+        assert found["passes"]
+
+
+def test_foreign_text_acts_on_nothing(opened: Any) -> None:
+    for start in range(0, len(EVIL) - 3, 3):
+        page = opened(full(EVIL[start : start + 4]))
+        page.wait_for_timeout(50)
+        assert page.locator("img").count() == 0
+        assert page.evaluate("document.querySelectorAll('script:not([type])').length") == 1
+        assert page.evaluate("[...document.querySelectorAll('*')].every(one => !one.getAttributeNames().some("
+                             "name => name.startsWith('on')))")  # fmt: skip
+
+
+def test_it_prints_with_everything_open(opened: Any, demo: Report) -> None:
+    page = opened(demo)
+    page.emulate_media(media="print")
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate("[...document.querySelectorAll('details')].every(one => one.open)")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert len(page.pdf()) > 20_000

@@ -123,7 +123,7 @@ def test_settings_beside_the_log_reach_the_rules(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["rewards", "no loss"])
 def test_a_log_with_nothing_to_judge_is_an_error_that_says_how_to_name_the_loss(tmp_path: Path, name: str) -> None:
-    series = make("rewards", 0).series if name == "rewards" else {"gpu": (np.arange(30.0), np.arange(30.0))}
+    series = make("rewards", 0).series if name == "rewards" else {"entropy": (np.arange(30.0), np.arange(30.0))}
     report = analyze_paths([str(_csv(tmp_path / "log.csv", Log(series)))], Settings())
     assert report.runs[0].verdict.label == "undetermined"
     (error,) = report.errors

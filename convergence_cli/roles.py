@@ -44,6 +44,10 @@ _ACCURACY = frozenset({"acc", "accuracy", "top1", "acc1", "prec1"})
 _HIGHER = frozenset(
     {
         "auc",
+        "aucpr",
+        "auprc",
+        "auroc",
+        "prauc",
         "f1",
         "map",
         "map50",

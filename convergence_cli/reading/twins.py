@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,11 +26,20 @@ _SHARED_STEPS, _EQUAL_VALUES = 0.8, 0.95
 _MOST_MISSING = 2
 # Event files hold 32 bits of a number.
 _SINGLE_PRECISION = 1e-6
-_MOST_DECIMALS = 7
+_MOST_DECIMALS = 8
 # A console rounds to so many decimals.
 _ROUNDED = 1e-5
 # Values that vary by less than so many units of their last decimal could be equal by chance.
 _LEAST_RANGE = 20
+
+
+class _Match(Enum):
+    """What two series say of whether they are one."""
+
+    STEP_BY_STEP = "equal values at equal steps"
+    IN_ORDER = "equal values in the same order"
+    DIFFERENT = "other values"
+    UNTOLD = "too few values, or values that do not vary"
 
 
 def without_twins(runs: Sequence[Run]) -> list[Run]:
@@ -61,34 +71,31 @@ def _fullness(run: Run) -> tuple[int, bool, int, int]:
 
 def _same(one: Run, other: Run) -> bool | None:
     """None where the runs differ or nothing tells; else whether they are also logged at the same steps."""
-    alike: list[bool] = []
-    for role in _COMPARED:
-        first, second = one.curve(role), other.curve(role)
-        if first is None or second is None:
-            continue
-        match = _same_series(first, second)
-        if match is None:
-            return None
-        alike.append(match)
-    return all(alike) if alike else None
+    matches = [
+        _same_series(first, second)
+        for role in _COMPARED
+        if (first := one.curve(role)) is not None and (second := other.curve(role)) is not None
+    ]
+    told = [match for match in matches if match is not _Match.UNTOLD]
+    if not told or _Match.DIFFERENT in told:
+        return None
+    return all(match is _Match.STEP_BY_STEP for match in told)
 
 
-def _same_series(one: Curve, other: Curve) -> bool | None:
+def _same_series(one: Curve, other: Curve) -> _Match:
     longer, shorter = (one, other) if len(one.value) >= len(other.value) else (other, one)
-    if len(shorter.value) < _FEWEST:
-        return None
     unit = max(_unit(longer.value), _unit(shorter.value))
-    if not _varies(shorter.value, unit):
-        return None
+    if len(shorter.value) < _FEWEST or not (_varies(shorter.value, unit) or _varies(longer.value, unit)):
+        return _Match.UNTOLD
     if _at_equal_steps(longer, shorter, unit):
-        return True
+        return _Match.STEP_BY_STEP if _varies(shorter.value, unit) else _Match.UNTOLD
     missing = len(longer.value) - len(shorter.value)
     if missing > min(_MOST_MISSING, len(shorter.value) // 5):
-        return None
+        return _Match.DIFFERENT
     for shift in range(missing + 1):
         if _equal(longer.value[shift : shift + len(shorter.value)], shorter.value, unit) >= _EQUAL_VALUES:
-            return False
-    return None
+            return _Match.IN_ORDER if _varies(shorter.value, unit) else _Match.UNTOLD
+    return _Match.DIFFERENT
 
 
 def _at_equal_steps(longer: Curve, shorter: Curve, unit: float) -> bool:

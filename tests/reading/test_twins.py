@@ -75,6 +75,15 @@ def test_constant_losses_say_nothing_of_whether_they_are_one(tmp_path: Path) -> 
     assert len(runs(tmp_path)) == 2
 
 
+def test_a_score_that_does_not_vary_tells_neither_way(tmp_path: Path) -> None:
+    values = losses(60)
+    for name, digits in (("log.csv", 4), ("log.tsv", 6)):
+        cut = "," if name.endswith("csv") else "\t"
+        rows = [cut.join((str(step), f"{value:.{digits}f}", "0.0804")) for step, value in enumerate(values)]
+        (tmp_path / name).write_text("\n".join([cut.join(("step", "train_loss", "val_accuracy")), *rows]) + "\n")
+    assert len(runs(tmp_path)) == 1
+
+
 def test_values_rounded_beyond_telling_are_not_taken_for_one_run(tmp_path: Path) -> None:
     csv_run(tmp_path / "log.csv", losses(60, noise=0.0), digits=0)
     jsonl_run(tmp_path / "log.jsonl", losses(60, noise=0.0, rate=0.052))

@@ -12,7 +12,7 @@ REPAIR_SIZE ?= 1
 LR_CACHE ?= .bench/lr_find
 LR_PEERS := .venv-lr-peers/.installed
 
-.PHONY: demo test test-integrations lint coverage dev fixtures clean
+.PHONY: demo test test-integrations lint coverage dev docs fixtures clean
 .PHONY: bench-corpus bench-startup bench-series bench-render bench-fleet bench-read bench-tensors bench-stats bench-smdebug bench-recorder
 .PHONY: bench-lr-find zoo bench-zoo bench-classifiers fit-classifier bench-causes bench-repair fit-causes
 
@@ -32,6 +32,16 @@ $(INTEGRATIONS): tests/integrations/requirements.txt pyproject.toml constraints.
 	.venv-integrations/bin/python -m pip install --quiet -c constraints.txt torch==2.13.0
 	.venv-integrations/bin/python -m pip install --quiet -c constraints.txt -r tests/integrations/requirements.txt -e ".[dev]"
 	@touch $(INTEGRATIONS)
+
+# The site, into site/: pages with pictures of real runs (about a minute), then mkdocs from an environment of its own.
+docs: $(STAMP) .venv-docs/.installed
+	@OMP_NUM_THREADS=1 $(BIN)/python docs/site_pages/build.py .docs
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
+
+.venv-docs/.installed: docs/requirements.txt
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet -r docs/requirements.txt
+	@touch $@
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -132,8 +142,8 @@ fixtures:
 	$(PYTHON) -m venv .venv-fixtures
 	.venv-fixtures/bin/python -m pip install --quiet torch==2.13.0
 	.venv-fixtures/bin/python -m pip install --quiet -r fixtures/requirements.txt -e .
-	set -e; for what in hdf5 keras lightning huggingface tensorboard text trees trackers tensors recorder demo; do \
+	set -e; for what in hdf5 sacred clearml ray stable_baselines databases metric_files keras lightning huggingface tensorboard text trees trackers tensors recorder demo; do \
 		.venv-fixtures/bin/python fixtures/make_$$what.py; done
 
 clean:
-	rm -rf $(VENV) .venv-fixtures .venv-integrations .venv-lr-peers build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
+	rm -rf $(VENV) .venv-fixtures .venv-integrations .venv-lr-peers .venv-docs .docs site build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

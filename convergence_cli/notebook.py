@@ -52,7 +52,7 @@ def report_frame(report: Report) -> pd.DataFrame:
 
     from convergence_cli.row import rows_of
 
-    columns = ("name", "path", "label", "confidence", "state", "fails", "best", "best_step", "best_series", "cause")
+    columns = ("name", "path", "label", "confidence", "state", "fails", "best", "best_step", "best_role", "cause")
     rows = [
         {name: getattr(row, name) for name in columns}
         | {severity: row.found.get(severity, 0) for severity in ("error", "warning", "note")}

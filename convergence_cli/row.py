@@ -24,7 +24,7 @@ _FAILS, _ERRS, _MAY_FAIL, _WARNS, _FINE = range(5)
 class RunRow:
     """What a table shows of one run.
 
-    ``found`` is the number of its findings by severity. ``best`` is the best loss and ``best_step`` its step,
+    ``found`` is the number of its findings by severity. ``best`` is the best loss, ``best_step`` its step and ``best_role`` its role,
     ``spark`` the loss in at most 24 parts (None where it is not finite). ``causes`` and ``remedies`` are its first:
     the names, and ``key: old -> new`` as (key, old, new).
     """
@@ -38,7 +38,7 @@ class RunRow:
     found: Mapping[str, int] = field(default_factory=dict)
     best: float | None = None
     best_step: float | None = None
-    best_series: str | None = None
+    best_role: str | None = None
     spark: tuple[float | None, ...] = ()
     cause: str | None = None
     change: tuple[str, Any, Any] | None = None
@@ -91,7 +91,7 @@ def row_of(run: RunReport) -> RunRow:
         found=_counted(run),
         best=best.get("value"),
         best_step=best.get("step"),
-        best_series=best.get("series"),
+        best_role=best.get("role"),
         spark=_spark(run.summary),
         cause=causes[0].name if causes else None,
         change=change,

@@ -16,7 +16,7 @@ from convergence_cli import pattern, roles
 from convergence_cli.features import classifier, memberships, segments, verdict, view
 from convergence_cli.features.tensors import FEATURES, activations
 from convergence_cli.model import DEFAULT_PROFILE
-from convergence_cli.readers import READERS, _collect, _groups, _guard, _text_runs, reader, text, wandb
+from convergence_cli.readers import READERS, _collect, _groups, _guard, _text_runs, _wandb_frames, reader, text
 from convergence_cli.rules import Rule, _standing, all_rules
 from convergence_cli.tensors import archive, classes, histograms, names, read, safetensors, sample, twins, units
 from convergence_cli.tensors.find import MAX_FILES as MOST_DUMPS
@@ -106,7 +106,7 @@ def test_thresholds_of_the_verdict_are_those_of_the_memberships() -> None:
         ("formats", "runs in a text file | {:,}", _text_runs.MAX_RUNS),
         ("formats", "more than {:.0%} of the points", segments._UNORDERED_SHARE),
         ("formats", "once it has {} points", segments._MIN_FRESH),
-        ("../SECURITY", "{} MiB for one record of a binary log", wandb.MAX_RECORD_BYTES >> 20),
+        ("../SECURITY", "{} MiB for one record of a binary log", _wandb_frames.MAX_RECORD_BYTES >> 20),
         ("../SECURITY", "{} MiB for one JSON document", _guard.MAX_DOCUMENT_BYTES >> 20),
         ("../SECURITY", "{} MiB for one line", _guard.MAX_LINE_BYTES >> 20),
         ("../SECURITY", "{} MiB for a settings file", _guard.MAX_CONFIG_BYTES >> 20),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from convergence_cli.errors import UsageError
+from convergence_cli.errors import CtroubleshootError, UsageError
 from convergence_cli.printable import printable
 from convergence_cli.settings import Settings, metric_pairs, resolve
 
@@ -30,8 +30,9 @@ def settings_from(
         given["metrics"] = metric_pairs(given.pop("metric"), "--metric")
     settings = resolve(given, run=runs[0] if runs else None, config=config, isolated=isolated)
     for run in runs:
-        if settings.output is not None and _is_one_file(settings.output, run):
-            raise UsageError(f"{printable(run)} would be replaced by what is written.", "Give --output another name.")
+        if settings.output is not None and (_is_one_file(settings.output, run) or _is_log_in(settings.output, run)):
+            named = printable(settings.output)
+            raise UsageError(f"{named} would be replaced by what is written.", "Give --output another name.")
     return settings
 
 
@@ -40,6 +41,27 @@ def _is_one_file(output: str, run: str) -> bool:
     try:
         return os.path.isfile(output) and os.path.samefile(output, run)
     except (OSError, ValueError):
+        return False
+
+
+def _is_log_in(output: str, run: str) -> bool:
+    """Whether ``output`` is there, in the folder ``run``, and is anything but a report that was saved there before."""
+    try:
+        where, folder = os.path.realpath(output), os.path.realpath(run)
+        if not (os.path.isfile(where) and os.path.isdir(folder) and where.startswith(folder + os.sep)):
+            return False
+    except (OSError, ValueError):
+        return False
+    from pathlib import Path
+
+    from convergence_cli.readers import best_reader
+    from convergence_cli.readers._guard import Source
+    from convergence_cli.readers._own_reports import is_own_report
+
+    source = Source(Path(where), output)
+    try:
+        return bool(source.head.strip()) and not is_own_report(source) and best_reader(source) is not None
+    except CtroubleshootError:
         return False
 
 

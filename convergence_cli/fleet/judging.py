@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -97,7 +98,12 @@ def packed(data: Any) -> bytes:
 
     import orjson
 
-    return zlib.compress(orjson.dumps(data), 1)
+    try:
+        text = orjson.dumps(data)
+    except TypeError:
+        # A path of the file system may be no text in any encoding; JSON in ASCII carries it all the same.
+        text = json.dumps(data, allow_nan=False).encode("ascii")
+    return zlib.compress(text, 1)
 
 
 def unpacked(data: bytes) -> Any:
@@ -107,9 +113,13 @@ def unpacked(data: bytes) -> Any:
     import orjson
 
     try:
-        return orjson.loads(zlib.decompress(data))
+        text = zlib.decompress(data)
     except zlib.error as error:
         raise ValueError(str(error)) from error
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return json.loads(text)
 
 
 def line_data(run: JudgedRun) -> dict[str, Any]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -24,7 +26,7 @@ class Processes:
         source = iter(items)
         lost: list[Item] = []
         while True:
-            pool = ProcessPoolExecutor(self._count, mp_context=_context(), initializer=_ignore_interrupts)
+            pool = ProcessPoolExecutor(self._count, mp_context=_context(), initializer=_begin, initargs=(os.getpid(),))
             try:
                 running: dict[Future[list[Answer]], list[Item]] = {}
                 yield from self._batches(pool, work, source, running)
@@ -66,11 +68,19 @@ class Processes:
                 return Lost("the process that read it was killed, or ran out of memory")
 
 
-def _ignore_interrupts() -> None:
+def _begin(parent: int) -> None:
+    """Leave interrupts to ``parent``, to which a terminal sends them, too; and end when it is gone."""
     import signal
 
-    # A terminal interrupts all processes; this one alone decides what is done then.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    # The pipe to a parent that was killed stays open: its other workers hold it, too.
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _context() -> multiprocessing.context.BaseContext:

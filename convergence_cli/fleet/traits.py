@@ -48,8 +48,14 @@ class _Split:
 def varied(columns: Columns) -> dict[str, Any]:
     """Each setting that differs between the runs, with its values, or the lowest and highest of many numbers."""
     found: dict[str, Any] = {}
+    seen: list[list[Any]] = []
     for key in columns.differing():
-        values = {value for value in columns.values(key) if value is not None}
+        column = columns.values(key)
+        # The usual name of a setting comes first, and with the same values the run's own.
+        if column in seen:
+            continue
+        seen.append(column)
+        values = {value for value in column if value is not None}
         numbers = [value for value in values if _is_number(value)]
         if len(values) <= _SHOWN_VALUES:
             found[key] = sorted(
@@ -59,7 +65,7 @@ def varied(columns: Columns) -> dict[str, Any]:
             found[key] = [min(numbers), max(numbers)]
         else:
             found[key] = [counted(len(values), "value")]
-        if None in columns.values(key):
+        if None in column:
             found[key].append(UNSET)
     return found
 
@@ -150,14 +156,14 @@ def _thresholds(key: str, shown: str, numeric: Mapping[int, float], low: float, 
 
 def groups(rows: Sequence[RunRow], columns: Columns, keys: Sequence[str]) -> tuple[Group, ...]:
     """The runs by their values of ``keys``, most failing ones first."""
-    series = Counter(row.best_series for row in rows if row.best is not None).most_common(1)
+    series = Counter(row.best_role for row in rows if row.best is not None).most_common(1)
     judged = series[0][0] if series else None
     members: dict[tuple[Hashable, ...], list[RunRow]] = {}
     for number, row in enumerate(rows):
         members.setdefault(tuple(columns.value(key, number) for key in keys), []).append(row)
     found = []
     for values, own in members.items():
-        known = [(row.best, row.name) for row in own if row.best is not None and row.best_series == judged]
+        known = [(row.best, row.name) for row in own if row.best is not None and row.best_role == judged]
         best = min(known, default=None)
         found.append(
             Group(

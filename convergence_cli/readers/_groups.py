@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 from convergence_cli.errors import SourceError
 from convergence_cli.printable import printable
+from convergence_cli.readers._companions import is_offline_archive, told_again
 from convergence_cli.readers._guard import Source
 from convergence_cli.readers._record_lines import begins_record, rank_of
 from convergence_cli.readers._smdebug_trial import TRIAL_FOLDERS, is_trial
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 MAX_DEPTH = 8
 MAX_FILES = 500_000
@@ -37,6 +38,7 @@ _NOT_RUNS = re.compile(
     r"|wandb-summary|wandb-metadata|lr-find|all_results|train_results|eval_results|opt|settings)\.json$"
     r"|^time_left\.tsv$|^(requirements|license|readme|labels|vocab|merges|diff|conda-environment).*\.txt$|^tune_results\.csv$"
 )
+_MMENGINE_SCALARS = "scalars.json"
 _CHECKPOINT = re.compile(r"^checkpoint-(\d+)$")
 
 
@@ -127,16 +129,22 @@ def _grouped(root: Path, files: list[Path]) -> list[tuple[Path, tuple[Path, ...]
     checkpoints: dict[Path, tuple[int, Path]] = {}
     records: dict[Path, list[Path]] = {}
     rest: list[Path] = []
+    names = frozenset(path for path in files if path.name in (_MMENGINE_SCALARS, _SIBLING_FILES[0]))
+    again = told_again(files)
     for path in files:
+        if path in again:
+            continue
         if "tfevents" in path.name:
             folder = path.parent
+            if folder.parent / _SIBLING_FILES[0] in names:
+                # CatBoost writes what its tables hold once more, a folder a set.
+                continue
             split = folder != root and (folder.name.lower() in _PARTS or ("_" in folder.name and _is_part(folder)))
             events.setdefault(folder.parent if split else folder, []).append(path)
-        elif _NOT_RUNS.match(path.name):
+        elif _NOT_RUNS.match(path.name) or _is_second_copy(path, names):
             continue
         elif "metrics" in path.parts[-6:-1] and (path.suffix == ".tsv" or "." not in path.name):
-            parts = path.parts
-            stores.setdefault(Path(*parts[: len(parts) - parts[::-1].index("metrics")]), []).append(path)
+            stores.setdefault(Path(*path.parts[: metrics_end(path.parts)]), []).append(path)
         elif path.name in _SIBLING_FILES:
             stores.setdefault(path.parent, []).append(path)
         elif path.name == "trainer_state.json":
@@ -147,13 +155,32 @@ def _grouped(root: Path, files: list[Path]) -> list[tuple[Path, tuple[Path, ...]
                 checkpoints[home] = (rank, path)
         elif _is_record(path):
             records.setdefault(path.parent, []).append(path)
-        elif not _NEVER.search(path.name):
+        elif not _NEVER.search(path.name) or is_offline_archive(path):
             rest.append(path)
     groups = [(folder, tuple(members)) for folder, members in (*events.items(), *stores.items())]
     groups += [(folder, tuple(sorted(found, key=_rank))) for folder, found in records.items()]
     groups += [(path.parent, (path,)) for _, path in checkpoints.values()]
     groups += [(path.parent, (path,)) for path in rest]
     return sorted(groups, key=lambda group: str(group[1][0]))
+
+
+def metrics_end(parts: Sequence[str]) -> int:
+    """How many of ``parts`` of a metric file's path lead to the folder of its run's metric files.
+
+    That is ``plots/metrics`` of DVCLive, whose metrics may have such names themselves, or the last ``metrics``.
+    """
+    for end in range(max(2, len(parts) - 5), len(parts)):
+        if tuple(parts[end - 2 : end]) == ("plots", "metrics"):
+            return end
+    return len(parts) - parts[::-1].index("metrics") if "metrics" in parts else len(parts) - 1
+
+
+def _is_second_copy(path: Path, names: frozenset[Path]) -> bool:
+    """MMEngine's ``<time>/vis_data/<time>.json``, a copy of ``scalars.json``, and ``<time>/<time>.json`` of a test."""
+    folder, stem = path.parent, path.stem
+    if path.suffix != ".json" or stem not in (folder.name, folder.parent.name):
+        return False
+    return folder / _MMENGINE_SCALARS in names or folder / "vis_data" / _MMENGINE_SCALARS in names
 
 
 def _is_record(path: Path) -> bool:

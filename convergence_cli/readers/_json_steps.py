@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from convergence_cli.readers._table_axes import STEP_NAMES, axis_name
 
 if TYPE_CHECKING:
     from convergence_cli.model import FloatArray
@@ -15,10 +17,21 @@ if TYPE_CHECKING:
     from convergence_cli.readers._json_table import Table
 
 STEP_KEYS = (
-    "trainer/global_step", "global_step", "_step", "step", "steps", "current_steps", "iter", "iteration",
-    "num_updates", "timesteps_total", "training_iteration", "epoch",
+    "time/total_timesteps", "trainer/global_step", "global_step", "_step", "step", "steps", "current_steps", "iter",
+    "iteration", "num_updates", "timesteps_total", "training_iteration", "epoch",
 )  # fmt: skip
-_TIME_KEYS = ("_timestamp", "timestamp", "wall_time", "_runtime", "time_total_s")
+_OTHER_STEPS = (
+    "n_iter", "update", "trainer_step", "global_iter", "global_iteration", "global_steps", "env_step", "env_steps",
+    "num_steps", "num_timesteps", "total_steps_done", "batch_num", "minibatch", "round", "generation",
+)  # fmt: skip
+_TIME_KEYS = ("_timestamp", "timestamp", "wall_time", "_runtime", "time_total_s", "time/time_elapsed")
+# Counts and clocks beside the step, which are no series either.
+_OTHER_AXES = {
+    "mmcv": ("iter", "step", "val/step", "val/iter", "val/epoch", "train/epoch", "epoch"),
+    "rllib": ("training_iteration", "timesteps_total", "time_total_s", "timestamp"),
+    "stable-baselines3": ("time/total_timesteps", "time/iterations", "time/time_elapsed", "train/n_updates"),
+}
+_OTHER_AXES |= {"mmengine": _OTHER_AXES["mmcv"], "ray-tune": _OTHER_AXES["rllib"]}
 _COMMON = 0.5
 _MAX_EPOCHS = 1 << 16
 # Beyond it, adding to a step would lose the step: such a number is no count.
@@ -41,9 +54,8 @@ def layout(records: Sequence[Mapping[str, Any]], table: Table, fallback: str) ->
     time = next((key for key in _TIME_KEYS if key in table), None)
     if "train/iter" in table and "train/epoch" in table:
         return Layout("mmcv", "train/iter", "train/epoch", time)
-    if {"iter", "step", "data_time"} <= keys:
-        # mmengine counts epochs under ``step`` in its validation rows; ``iter`` is the same count throughout.
-        return Layout("mmcv", "iter", "epoch", time)
+    if is_mmengine(keys):
+        return Layout("mmengine", "iter", "epoch" if "epoch" in table else None, time)
     format_ = fallback
     if {"current_steps", "total_steps"} <= keys:
         format_ = "llama-factory"
@@ -51,13 +63,39 @@ def layout(records: Sequence[Mapping[str, Any]], table: Table, fallback: str) ->
         format_ = "detectron2"
     elif "training_iteration" in keys and {"timesteps_total", "episode_reward_mean", "env_runners"} & keys:
         format_ = "rllib"
+    elif {"training_iteration", "time_total_s"} <= keys:
+        format_ = "ray-tune"
+    elif {"time/total_timesteps", "time/time_elapsed"} <= keys:
+        format_ = "stable-baselines3"
     counts = {key: len(table[key][0]) for key in STEP_KEYS if key in table}
     most = max(counts.values(), default=0)
     step = next((key for key in STEP_KEYS if counts.get(key, 0) > _COMMON * most), None)
-    epoch = "epoch" if "epoch" in table else None
+    epoch = "epoch" if "epoch" in table else next((key for key in table if key.endswith("/epoch")), None)
     if step is not None and step == epoch and _repeats(table):
         step = None
+    if step is None:
+        step = _other_step(table, epoch)
     return Layout(format_, step, epoch, time)
+
+
+def _other_step(table: Table, epoch: str | None) -> str | None:
+    """A step under another name, or inside an object: it rises, but for where an epoch begins."""
+    most = max(len(index) for index, _ in table.values()) if table else 0
+    for name in (*STEP_KEYS[:-1], *STEP_NAMES, *_OTHER_STEPS):
+        for key, (index, values) in table.items():
+            if (key.endswith(f"/{name}") or axis_name(key) == name) and len(index) > _COMMON * most:
+                moves = np.diff(values)
+                back = np.flatnonzero(moves < 0)
+                if np.count_nonzero(moves > 0) <= _COMMON * len(moves) or not np.isfinite(values).all():
+                    continue
+                if len(back) < 2 or (epoch is not None and epoch in table):
+                    return key
+    return None
+
+
+def is_mmengine(keys: Set[str]) -> bool:
+    """Whether a training record of MMEngine's ``LoggerHook`` has these keys; its validation records lack ``iter``."""
+    return {"iter", "step", "data_time"} <= keys
 
 
 def _repeats(table: Table) -> bool:
@@ -103,9 +141,7 @@ class Placing:
             time = np.full(count, np.nan)
             at, values = table.pop(self.layout.time)
             time[at] = values
-        used = {self.layout.step, self.layout.epoch}
-        if self.layout.format == "mmcv":
-            used |= {"iter", "step", "val/iter", "val/epoch", "train/epoch", "epoch"}
+        used = {self.layout.step, self.layout.epoch, *_OTHER_AXES.get(self.layout.format, ())}
         for name, (at, value) in table.items():
             if name not in used:
                 collector.add(
@@ -133,9 +169,14 @@ class Placing:
         if self.layout.step is None:
             return np.arange(self.rows, self.rows + count, dtype=np.float64)
         step = np.full(count, np.nan)
-        if self.layout.step in table:
-            at, values = table[self.layout.step]
-            step[at] = values
+        names = [self.layout.step]
+        if self.layout.format == "mmengine" and epoch is None:
+            # Validation counts epochs under ``step`` where training does, and iterations where it has no epochs.
+            names.append("val/step")
+        for name in names:
+            if name in table:
+                at, values = table[name]
+                step[at] = values
         if epoch is None or self.layout.step == self.layout.epoch:
             step = _filled(step, self.step)
         else:

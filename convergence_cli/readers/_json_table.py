@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 MAX_DEPTH = 5
 CONFIG_KEYS = frozenset(("config", "args", "hparams", "params", "hyperparameters", "hyper_parameters", "training_args"))
-_MODES = frozenset(("train", "val", "valid", "validation", "eval", "test"))
+# What says which data a record is of, and what it says.
+_MODE_KEYS = ("mode", "split", "phase", "stage", "subset", "type", "event")
+_MODES = frozenset(("train", "training", "val", "valid", "validation", "eval", "evaluation", "dev", "test"))
+_PREFIXES = {write(mode): f"{mode}/" for mode in _MODES for write in (str.lower, str.capitalize, str.upper)}
+_AXES = frozenset(("global_step", "step", "steps", "iter", "iteration", "epoch", "batch", "timestamp", "wall_time"))
 _NAME_KEYS = ("name", "metric", "tag", "key")
 _FEW = 8
 _MAX_NUMBER_TEXT = 64
@@ -79,7 +83,21 @@ def _tabulate(records: Sequence[Mapping[str, Any]], shapes: Mapping[tuple[str, .
                 _columns(rows, keys, np.array(indices, dtype=np.intp), prefix, parts, singles)
     for name, (at, values) in singles.items():
         parts.setdefault(name, []).append((np.array(at, dtype=np.intp), np.array(values, dtype=np.float64)))
-    return {name: _joined(points) for name, points in parts.items()}
+    return _with_common_axes({name: _joined(points) for name, points in parts.items()})
+
+
+def _with_common_axes(table: Table) -> Table:
+    """``table`` with one step where the records of each mode have their own; mmcv alone counts them apart."""
+    if "train/iter" in table and "train/epoch" in table:
+        return table
+    own: dict[str, list[str]] = {}
+    for name in table:
+        mode, _, inner = name.partition("/")
+        if mode in _MODES and inner.rpartition("/")[2] in _AXES and inner not in table:
+            own.setdefault(inner, []).append(name)
+    for axis, names in own.items():
+        table[axis] = _joined([table.pop(name) for name in names])
+    return table
 
 
 def configs(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -102,13 +120,19 @@ def _is_summary(keys: tuple[str, ...]) -> bool:
 def _split(
     records: Sequence[Mapping[str, Any]], keys: tuple[str, ...], members: Sequence[int]
 ) -> Sequence[tuple[str, Sequence[int]]]:
-    """The records of one shape by what their series are prefixed with: ``mode``, or none."""
-    if "mode" not in keys:
+    """The records of one shape by what their series are prefixed with: the mode they name, or nothing."""
+    named = [key for key in _MODE_KEYS if key in keys]
+    if not named:
         return [("", members)]
     groups: dict[str, list[int]] = {}
     for index in members:
-        mode = records[index]["mode"]
-        groups.setdefault(f"{mode}/" if isinstance(mode, str) and mode in _MODES else "", []).append(index)
+        prefix = ""
+        for key in named:
+            value = records[index][key]
+            if isinstance(value, str) and value in _PREFIXES:
+                prefix = _PREFIXES[value]
+                break
+        groups.setdefault(prefix, []).append(index)
     return list(groups.items())
 
 

@@ -23,6 +23,8 @@ _MEASURE = re.compile(
     r"loss|acc|err|(?:^|[^a-z])lr|learning|reward|map|auc|score|ppl|perplex|mse|mae|iou|dice|bleu|nll|grad|ssim|f1"
 )
 _NOT_A_NAME = re.compile(r"\d\d:\d\d|[:=]\s*[-+]?\.?\d|^[^\w]*$|[{}]|://")
+# CatBoost adds settings of a measure and the number of a set to its name: NDCG:top=10, AUC:0.
+_CATBOOST_NAME = re.compile(r"[A-Za-z]\w*(?:[:;][\w.=~+-]+)+")
 _COMMA_NUMBER = re.compile(r"\s*[-+]?(\d*),(\d+)(?:[eE][-+]?\d+)?\s*")
 _DOT_NUMBER = re.compile(r"\s*[-+]?\d*\.\d+(?:[eE][-+]?\d+)?\s*")
 
@@ -104,7 +106,11 @@ def is_header(cells: Sequence[str]) -> bool:
         and [cell.strip() for cell in cells[1:]] == [str(index) for index in range(len(cells) - 1)]
     ):
         return True  # pandas writes the positions of unnamed columns
-    return all(len(cell) <= 200 and _is_name(cell) for cell in filled)
+    catboost = cells[0] == "iter"
+    return all(
+        len(cell) <= 200 and (_is_name(cell) or (catboost and _CATBOOST_NAME.fullmatch(cell) is not None))
+        for cell in filled
+    )
 
 
 def _is_name(cell: str) -> bool:

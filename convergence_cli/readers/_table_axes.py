@@ -61,6 +61,8 @@ def choose_axes(names: Sequence[str], columns: Sequence[Column]) -> Axes:
     times = [i for i, name in enumerate(plain) if _TIME.fullmatch(name)]
     if set(plain) >= {"r", "l", "t"}:
         times.append(plain.index("t"))
+    # Stable-Baselines3 writes its columns in any order, and counts updates and rollouts as well.
+    plain = ["global_step" if name == "time/total_timesteps" else plain[i] for i, name in enumerate(names)]
     ranked = sorted((STEP_NAMES.index(plain[i]), i) for i in usable if plain[i] in STEP_NAMES)
     candidates = [i for _, i in ranked] + ([] if epoch is None else [epoch])
     unnamed = [0] if not names[0] and 0 in usable and len(usable) > 1 else []
@@ -129,11 +131,16 @@ def table_format(names: Sequence[str], delimiter: str, columns: Mapping[str, Col
     suffixed = any(name.endswith(("_step", "_epoch")) for name in names)
     tabs = delimiter == "\t"
     signs = {
+        "rllib": "training_iteration" in have
+        and bool(have & {"timesteps_total", "episode_reward_mean"} or any(n.startswith("env_runners/") for n in names)),
+        "ray-tune": {"training_iteration", "time_total_s"} <= have,
+        "stable-baselines3": {"time/total_timesteps", "time/time_elapsed"} <= have or tuple(names) == ("r", "l", "t"),
         "catboost": tabs and names[0] == "iter" and len(names) > 1,
         "dvclive": tabs and tuple(names[:-1]) in (("step",), ("timestamp", "step")),
         "tsv": tabs,
         "ultralytics": any(name.startswith("metrics/") for name in names)
         and any(name.startswith("train/") and name.endswith("loss") for name in names),
+        "timm": names[0] == "epoch" and {"train_loss", "eval_loss", "eval_top1"} <= have,
         "lightning": {"step", "epoch"} <= have and not have & {"time", "_timestamp"} and (sparse or suffixed),
         "keras": "loss" in have
         and not slashes

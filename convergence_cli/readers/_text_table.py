@@ -15,6 +15,8 @@ _OF_TOTAL = re.compile(r"^(\d{1,15})/(\d{1,15})$")
 _RULE = re.compile(r"^[\s|+:=-]*$")
 # Bars between the rows do not end a table: those of fastprogress and of tqdm.
 _BAR = re.compile(r"^\s*\u2588?\s*$|:\s*$|\d%\s*\[|\d%\|")
+# A header names a place: most lines are told apart by that at once.
+_PLACE = re.compile("|".join(map(re.escape, sorted({*EPOCHS, *STEP_RANK}, key=len, reverse=True))), re.IGNORECASE)
 _DASHES = re.compile(r"-+")
 # YOLOv5 up to version 6.1 leaves the word out.
 _YOLOV5 = {"box": "box_loss", "obj": "obj_loss", "cls": "cls_loss", "total": "total_loss"}
@@ -36,9 +38,9 @@ class Table:
 
     def heads(self, text: str) -> bool:
         """Take ``text`` as the header if it is one: no number, a step or epoch column, a measured one."""
-        if len(text) > 2000 or NUMBER.search(text):
+        if len(text) > 2000 or not _PLACE.search(text) or NUMBER.search(text):
             return False
-        separator = "|" if text.count("|") > 1 else ("\t" if "\t" in text.strip() else None)
+        separator = next((mark for mark in "|\t,;" if text.strip().count(mark) > (mark != "\t")), None)
         cells = _cells(text, separator)
         low = [cell.lower() for cell in cells]
         if low[:1] == ["epoch"] and {"box", "cls"} <= set(low):

@@ -14,7 +14,9 @@ from convergence_cli.printable import counted, printable
 from convergence_cli.readers import best_reader, reader
 from convergence_cli.readers._groups import Group, groups_below
 from convergence_cli.readers._guard import Source
+from convergence_cli.readers._own_reports import is_own_report
 from convergence_cli.readers._record_lines import rank_of
+from convergence_cli.readers.unreadable import checkpoint_error, refuse_address
 from convergence_cli.streams import STANDARD_INPUT
 
 if TYPE_CHECKING:
@@ -72,6 +74,7 @@ def listing(path: str) -> Listing:
     """
     if path in STANDARD_INPUT:
         return Listing(path, _standard_input())
+    refuse_address(path)
     where = Path(path)
     try:
         mode = where.stat().st_mode
@@ -124,6 +127,9 @@ def candidates_of(groups: Sequence[Group], *, patterned: bool = False, alone: bo
 
 def no_log(found: Listing) -> SourceError:
     """The error on a folder in which no file is a log."""
+    checkpoint = checkpoint_error(Path(found.path), found.path)
+    if checkpoint is not None:
+        return checkpoint
     seen = f"{counted(found.files, 'file')} in {printable(found.path)}"
     return SourceError(
         found.path,
@@ -147,6 +153,11 @@ def single(source: Source, patterned: bool = False) -> Candidate:
     """The run in one file or stream; a ``SourceError`` where no reader knows it."""
     if not source.head.strip():
         raise source.error("is empty: nothing has been logged yet.", "Try again after the first logged step.")
+    if is_own_report(source):
+        raise source.error(
+            "is a report of ctroubleshoot, and no log.",
+            "Name the run itself; a report in JSON shows: ctroubleshoot report",
+        )
     # Who names the numbers of a file knows better than any guess at its format.
     by_pattern = patterned and b"\0" not in source.head
     module = reader("text") if by_pattern else best_reader(source)
@@ -191,7 +202,7 @@ def _candidate(group: Group, patterned: bool) -> Candidate | None:
         return Candidate(group.name, group.folder, sources, reader(_group_reader(first)))
     if not _looks_like_log(first) and not sources[0].head.strip():
         return None
-    if sources[0].head.startswith(_OWN_TABLE):
+    if sources[0].head.startswith(_OWN_TABLE) or is_own_report(sources[0]):
         return None
     known = best_reader(sources[0]) if patterned else None
     found = single(sources[0], patterned and (known is None or known is reader("text")))

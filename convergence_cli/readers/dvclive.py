@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING
@@ -9,14 +10,18 @@ from typing import TYPE_CHECKING
 from convergence_cli.errors import SourceError
 from convergence_cli.model import Run
 from convergence_cli.readers import delimited
+from convergence_cli.readers._groups import metrics_end
+from convergence_cli.readers._guard import Source
+from convergence_cli.roles import direction_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from convergence_cli.model import Curve
-    from convergence_cli.readers._guard import ReadOptions, Source
+    from convergence_cli.readers._guard import ReadOptions
 
 FORMAT = "dvclive"
+_HIGHER_IS_BETTER = re.compile(rb'\{"best_value":"Max","name":"([^"\n]{1,200})"\}')
 _CATBOOST = {"learn_error.tsv": "learn", "test_error.tsv": "test"}
 
 
@@ -44,9 +49,29 @@ def read(sources: Sequence[Source], options: ReadOptions) -> list[Run]:
             curves.extend(replace(curve, name=_name(source, curve)) for curve in run.curves)
     if not curves and failures:
         raise failures[0]
-    format_name = "catboost" if sources[0].path.name in _CATBOOST else FORMAT
+    format_name = FORMAT
+    if sources[0].path.name in _CATBOOST:
+        format_name = "catboost"
+        curves = _with_loss(curves, sources[0])
     folder = str(sources[0].path.parent)
     return [Run(sources[0].path.parent.name, folder, format_name, tuple(curves), config, tuple(dict.fromkeys(notes)))]
+
+
+def _with_loss(curves: list[Curve], source: Source) -> list[Curve]:
+    """``curves`` of CatBoost with the roles of the loss that it minimised: the first that it lists for learning."""
+    try:
+        meta = Source(source.path.parent / "catboost_training.json", source.shown, follow_links=False).head
+    except SourceError:
+        meta = b""
+    higher = {name.decode("utf-8", "replace") for name in _HIGHER_IS_BETTER.findall(meta)}
+    learnt = (curve.name.removeprefix("learn/") for curve in curves if curve.name.startswith("learn/"))
+    loss = next((name for name in learnt if name not in higher and direction_of(name) == "lower"), None)
+    if loss is None:
+        return curves
+    # Of several sets to test on, the first has a number.
+    tested = [name for name in (f"test/{loss}:0", f"test/{loss}") if name in {curve.name for curve in curves}]
+    roles = dict(zip((f"learn/{loss}", *tested[:1]), ("train_loss", "val_loss"), strict=False))
+    return [replace(curve, role=roles.get(curve.name)) for curve in curves]
 
 
 def _name(source: Source, curve: Curve) -> str:
@@ -54,5 +79,4 @@ def _name(source: Source, curve: Curve) -> str:
     if part is not None:
         return f"{part}/{curve.name}"
     parts = source.path.parts
-    below = parts[len(parts) - parts[::-1].index("metrics") :] if "metrics" in parts else parts[-1:]
-    return PurePath(*below).with_suffix("").as_posix()
+    return PurePath(*parts[metrics_end(parts) :]).with_suffix("").as_posix()

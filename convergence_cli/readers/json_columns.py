@@ -16,6 +16,7 @@ from convergence_cli.readers._guard import HEAD_BYTES, parse_json
 from convergence_cli.readers._json_document import document
 from convergence_cli.readers._json_steps import STEP_KEYS, Placing, layout
 from convergence_cli.readers._json_table import configs, tabulate
+from convergence_cli.readers._sacred_run import how_it_ended
 from convergence_cli.readers.config import canonical
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ def _read(source: Source) -> Run:
         )
     if collector.dropped:
         notes.append(f"read the first {len(curves)} series; more were left out")
+    if parts.sacred and source.stream is None:
+        notes += how_it_ended(source.path.parent)
     return Run(source.path.stem, source.shown, format_, curves, canonical(parts.config), (*source.notes, *notes))
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from convergence_cli.model import Run
 from convergence_cli.printable import counted
 from convergence_cli.readers._collect import Collector
 from convergence_cli.readers._json_lines import parse_line, parse_lines
-from convergence_cli.readers._json_steps import Placing, layout
+from convergence_cli.readers._json_steps import Placing, is_mmengine, layout
 from convergence_cli.readers._json_table import configs, number, tabulate
 from convergence_cli.readers.config import canonical
 
@@ -69,6 +69,7 @@ class _State:
     lines: int = 0
     bad: int = 0
     torn: bool = False
+    mmengine: bool = False
 
 
 def _read(source: Source) -> Run:
@@ -95,16 +96,25 @@ def _read(source: Source) -> Run:
     if collector.dropped:
         notes.append(f"read the first {len(curves)} series; more were left out")
     format_ = state.placing.layout.format if state.placing else FORMAT
+    if format_ == "detectron2":
+        # What it logs of the boxes it found is measured on held-out images: bbox/AP, segm/AP50, box_proposals/AR@100.
+        measured = next((curve for curve in curves if curve.name.endswith("/AP")), None)
+        curves = tuple(replace(curve, role="val_metric") if curve is measured else curve for curve in curves)
     return Run(source.path.stem, source.shown, format_, curves, canonical(state.config), tuple(notes))
 
 
 def _take(block: Block, state: _State, collector: Collector) -> None:
     if not block.records:
         return
-    table = tabulate(block.records)
+    records = block.records
+    if state.placing is None:
+        state.mmengine = any(is_mmengine(record.keys()) for record in records[:_SNIFFED_LINES])
+    if state.mmengine:
+        records = [record if "iter" in record else {**record, "mode": "val"} for record in records]
+    table = tabulate(records)
     if state.placing is None and table:
         state.config = _config(block.records)
-        state.placing = Placing(layout(block.records, table, FORMAT))
+        state.placing = Placing(layout(records, table, FORMAT))
     if state.placing is not None:
         state.placing.add(table, len(block.records), collector, block.lines + (state.lines + 1))
 

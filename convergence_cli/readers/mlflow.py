@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convergence_cli.model import Run
-from convergence_cli.printable import counted
+from convergence_cli.printable import counted, printable
 from convergence_cli.readers._collect import Collector
 from convergence_cli.readers._json_table import number
+from convergence_cli.readers._mlflow_meta import meta_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,9 +56,14 @@ def read(sources: Sequence[Source], options: ReadOptions) -> list[Run]:
     if collector.dropped:
         notes.append(f"read the first {len(curves)} series; more were left out")
     home = _store(sources[0].path)
-    name = sources[0].path.stem if home is None else home.parent.name
     shown = sources[0].shown if len(sources) == 1 or home is None else str(home)
-    return [Run(name, shown, FORMAT, curves, {}, tuple(dict.fromkeys(notes)))]
+    if home is None:
+        return [Run(sources[0].path.stem, shown, FORMAT, curves, {}, tuple(dict.fromkeys(notes)))]
+    meta = meta_of(home.parent)
+    config = {"run_name": meta.name} if meta.name else {}
+    told = [f"run {printable(meta.name)}"] if meta.name else []
+    name = meta.name or home.parent.name
+    return [Run(name, shown, FORMAT, curves, config, tuple(dict.fromkeys((*told, *meta.notes, *notes))))]
 
 
 def metric_name(path: Path) -> str:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 FORMAT = "text"
 PATTERN_LINE = 4096
+_TABLE_ROWS = 5
 _JSON_START = re.compile(rb"\s*(?:\{\s*(?:\"|\}|$)|\[\s*(?:[\[{\"\]]|$))")
 _NOT_LOGS = [
     ".py",
@@ -98,7 +99,8 @@ def sniff(source: Source) -> float:
             anchored += found[0].step is not None or found[0].epoch is not None
             seen.add(found[0].gaps)
     suffix = source.path.suffix.lower()
-    if suffix in _NOT_LOGS and measured < 0.2 * total:
+    # A page that shows a table of its training is a log, too.
+    if suffix in _NOT_LOGS and measured < 0.2 * total and rows < max(_TABLE_ROWS, 0.3 * total):
         return 0.0
     if measured > len(seen) and (anchored > 1 or measured >= 0.2 * total):
         return 0.6 if measured >= 5 else 0.45

@@ -25,7 +25,7 @@ _LEAST_NAME, _LEAST_NAME_SHARE = 12, 0.3
 # "overfitting   97 %", and a number such as 1.234e-05.
 _VERDICT, _BEST = 18, 10
 _GAP = "  "
-_WIDE = 110
+_WIDE, _NARROW = 110, 60
 
 
 def fleet_lines(rows: Sequence[RunRow], titles: Sequence[str], fleet: Fleet | None, page: Page) -> Iterator[str]:
@@ -51,16 +51,19 @@ def fleet_lines(rows: Sequence[RunRow], titles: Sequence[str], fleet: Fleet | No
 def _table(rows: Sequence[RunRow], titles: Sequence[str], page: Page) -> Iterator[str]:
     width = page.look.width
     spark = 24 if width >= _WIDE else 10
-    drawn = any(row.spark for row in rows)
-    fixed = _VERDICT + len(_GAP) * 2 + _BEST + (spark + len(_GAP) if drawn else 0)
+    drawn = width >= _NARROW and any(row.spark for row in rows)
+    # On a narrow terminal the curve goes first, then how sure a verdict is; the numbers stay.
+    verdict = _VERDICT if width >= _NARROW else _VERDICT - 5
+    fixed = verdict + len(_GAP) * 2 + _BEST + (spark + len(_GAP) if drawn else 0)
     names = _told_apart(without_shared_end(titles), max(width - fixed, int(width * _LEAST_NAME_SHARE)), page)
     wide = max(_LEAST_NAME, *map(cells, names))
-    head = f"{'run':<{wide}}{_GAP}{'verdict':<{_VERDICT}}{_GAP}{'best loss':>{_BEST}}{_GAP}{'loss' if drawn else ''}"
+    head = f"{'run':<{wide}}{_GAP}{'verdict':<{verdict}}{_GAP}{'best loss':>{_BEST}}{_GAP}{'loss' if drawn else ''}"
     yield page.paint(cut(head.rstrip(), width, page.glyphs.more), "dim")
     for name, row in zip(names, rows, strict=True):
         best = "" if row.best is None else number(row.best)
         sure = "" if row.label == "undetermined" else percent(row.confidence)
-        parts = [f"{name}{' ' * (wide - cells(name))}", f"{row.label:<{_VERDICT - 5}}{sure:>5}", f"{best:>{_BEST}}"]
+        said = f"{row.label:<{_VERDICT - 5}}{sure:>5}"[:verdict]
+        parts = [f"{name}{' ' * (wide - cells(name))}", said, f"{best:>{_BEST}}"]
         if drawn:
             parts.append(_spark(row, spark, page))
         line = cut(_GAP.join(parts), width, page.glyphs.more).rstrip()
@@ -106,8 +109,11 @@ def _told_apart(titles: Sequence[str], room: int, page: Page) -> list[str]:
 
 
 def without_shared_end(titles: Sequence[str]) -> list[str]:
-    """``titles`` without the last names of their paths that are the same everywhere."""
+    """``titles`` without the last names of their paths that are the same everywhere, or that tell no run apart."""
     parts = [title.split("/") for title in titles]
+    if all(len(own) > 1 for own in parts) and len({tuple(own[:-1]) for own in parts}) == len(parts):
+        # Each has a folder of its own.
+        parts = [own[:-1] for own in parts]
     shared = 0
     while all(len(own) > shared + 1 for own in parts) and len({own[-1 - shared] for own in parts}) == 1:
         shared += 1

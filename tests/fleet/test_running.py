@@ -277,3 +277,35 @@ def test_control_c_in_a_terminal_prints_what_is_done(tmp_path: Path) -> None:
         return
     assert "Traceback" not in error
     assert "of 400 runs were judged" in error or not out
+
+
+def test_a_path_that_is_no_text_costs_no_other_run(tmp_path: Path) -> None:
+    sweep(tmp_path, 13)
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/r\xff"))
+    csv_run(odd / "metrics.csv", losses(60, 99))
+    for _ in range(2):
+        report = analyze_fleet([str(tmp_path)], PLAIN, executor=Processes(2))
+        assert len(report.runs) == 14
+        assert report.errors == ()
+
+
+def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    sweep(tmp_path / "sweep", 600)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "convergence_cli", "analyze", "sweep", "--no-cache", "-j", "2"],
+        cwd=tmp_path,
+        env=clean_environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    children: list[int] = []
+    deadline = time.monotonic() + 30
+    while not children and process.poll() is None and time.monotonic() < deadline:
+        found = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        children = [int(pid) for pid in found.read_text().split()] if found.exists() else []
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 30
+    while any(Path(f"/proc/{pid}/cmdline").exists() for pid in children) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert [pid for pid in children if Path(f"/proc/{pid}/cmdline").exists()] == []

@@ -17,7 +17,7 @@ from convergence_cli.row import RunRow
 
 def row(label: str, name: str = "run", best: float | None = None) -> RunRow:
     fails = label in ("diverging", "stuck", "overfitting")
-    return RunRow(name, name, label, 0.9, "", fails, best=best, best_series=None if best is None else "loss")
+    return RunRow(name, name, label, 0.9, "", fails, best=best, best_role=None if best is None else "val_loss")
 
 
 def columns(settings: list[dict[str, Any]]) -> Columns:
@@ -103,6 +103,8 @@ def test_groups_count_verdicts_and_name_their_best() -> None:
 def test_settings_that_differ_are_told_with_their_values() -> None:
     settings = [{"lr": 0.001 * k, "opt": "sgd", "b": k % 2, "m": "x"} for k in range(1, 21)]
     del settings[4]["m"]
+    # The same setting under two names is told once.
+    settings = [{**one, "rate": one["lr"]} for one in settings]
     assert varied(columns(settings)) == {"b": [0, 1], "lr": [0.001, 0.02], "m": ["x", "unset"]}
 
 

@@ -211,3 +211,19 @@ def test_quoted_cells_between_commas_may_have_a_decimal_comma(
 )
 def test_a_unit_is_no_part_of_an_axis(shown: str, name: str) -> None:
     assert axis_name(shown) == name
+
+
+@pytest.mark.parametrize(
+    ("cells", "names"),
+    [
+        (["iter", "AUC:0", "Logloss:0", "AUC", "Logloss"], True),
+        (["iter", "NDCG:top=10;type=Base", "Quantile:alpha=0.3:1"], True),
+        (["iter", "0.5", "AUC:0"], False),
+        (["iter", "0:1", "12:30:00"], False),
+        (["iter", "loss: 0.5"], False),
+        (["iter 5", "loss:0.5"], False),
+        (["loss:0.5", "acc:0.5"], False),
+    ],
+)
+def test_catboost_names_a_measure_with_its_settings(cells: list[str], names: bool) -> None:
+    assert is_header(cells) is names

@@ -124,6 +124,28 @@ def test_ultralytics_pads_header_and_cells() -> None:
     assert [str(value) for value in curves(run)["val/box_loss"].value] == ["nan", "inf", "4.2"]
 
 
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("epoch,train_loss,eval_loss,eval_top1,eval_top5,lr", "timm"),
+        ("epoch,train_loss,eval_loss,eval_top1,eval_top5", "timm"),
+        ("epoch,train_loss,eval_loss,eval_acc,lr", "csv"),
+        ("step,train_loss,eval_loss,eval_top1,lr", "csv"),
+    ],
+)
+def test_timm_is_known_by_what_it_evaluates(header: str, expected: str) -> None:
+    rows = "".join(f"{at}," + ",".join("0.5" for _ in header.split(",")[1:]) + "\n" for at in range(4))
+    run = read(f"{header}\n{rows}", "summary.csv")
+    assert run.format == expected
+
+
+def test_ultralytics_of_older_releases_has_its_losses_in_other_order() -> None:
+    names = "epoch, train/box_loss, train/obj_loss, metrics/precision, metrics/mAP_0.5, val/box_loss, x/lr0"
+    run = read(f"               {names}\n" + "".join(f"  {at},  0.1, 0.02, 0.5, 0.4, 0.1, 0.01\n" for at in range(3)))
+    assert (run.format, run.config) == ("ultralytics", {"x": "epoch"})
+    assert points(run, "train/obj_loss") == [(0, 0.02), (1, 0.02), (2, 0.02)]
+
+
 def test_separate_tables_are_separate_runs() -> None:
     runs = delimited.read([source("step,loss\n0,1\n1,2\n", name) for name in ("a.csv", "b.csv")], ReadOptions())
     assert [run.name for run in runs] == ["a", "b"]

@@ -151,6 +151,66 @@ def test_a_batch_number_within_the_epoch_is_counted_on_in_any_log() -> None:
     assert loss.restarts == ()
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("iter", "global_step", "_step", "training_iteration", "timesteps_total", "current_steps", "num_updates"),
+        *("trainer/global_step", "batch", "batch_idx", "Step", "GlobalStep", "it", "itr", "n_iter", "updates"),
+        *("env_steps", "train_step", "Global Step"),
+    ],
+)
+def test_a_step_may_have_many_names(key: str) -> None:
+    run = read(lines(*({key: 10 * at, "loss": 1 / (at + 1)} for at in range(30))))
+    assert [curve.name for curve in run.curves] == ["loss"]
+    np.testing.assert_array_equal(series(run, "loss").step, range(0, 300, 10))
+
+
+@pytest.mark.parametrize("batch", [[32] * 30, [32, 64] * 15, [*range(5), *range(5), *range(20)], [math.nan] * 30])
+def test_a_number_that_does_not_count_is_no_step(batch: list[float]) -> None:
+    run = read(lines(*({"batch": size, "loss": 1 / (at + 1)} for at, size in enumerate(batch))))
+    np.testing.assert_array_equal(series(run, "loss").step, range(30))
+    assert series(run, "batch").points == 30
+
+
+@pytest.mark.parametrize("key", ["batch", "batch_idx", "it"])
+def test_a_batch_number_under_another_name_is_counted_on(key: str) -> None:
+    rows = [{"epoch": epoch, key: at, "loss": 1.0} for epoch in range(4) for at in range(0, 100, 10)]
+    loss = series(read(lines(*rows)), "loss")
+    np.testing.assert_array_equal(loss.step, range(0, 400, 10))
+    assert loss.epoch is not None
+
+
+def test_a_step_inside_an_object_is_the_step() -> None:
+    rows = [{"progress": {"step": 5 * at, "epoch": at // 10}, "metrics": {"loss": 1.0}} for at in range(30)]
+    loss = series(read(lines(*rows)), "metrics/loss")
+    np.testing.assert_array_equal(loss.step, range(0, 150, 5))
+    np.testing.assert_array_equal(loss.epoch, np.repeat(range(3), 10))
+
+
+@pytest.mark.parametrize("key", ["mode", "split", "phase", "stage", "subset", "type", "event"])
+@pytest.mark.parametrize("held_out", ["val", "valid", "validation", "eval", "Evaluation", "dev", "test"])
+def test_records_that_say_their_data_make_a_series_of_each(key: str, held_out: str) -> None:
+    rows = [{key: held_out if at % 5 == 0 else "train", "step": at, "loss": float(at)} for at in range(1, 31)]
+    run = read(lines(*rows))
+    found = {curve.name: curve.step.tolist() for curve in run.curves}
+    assert found[f"{held_out.lower()}/loss"] == list(range(5, 31, 5))
+    assert found["train/loss"] == [at for at in range(1, 31) if at % 5]
+    assert len(found) == 2
+
+
+def test_records_with_their_data_in_an_object_share_its_step() -> None:
+    rows = [{"event": "eval" if at % 5 == 0 else "train", "data": {"step": at, "loss": 1.0}} for at in range(1, 31)]
+    run = read(lines(*rows))
+    assert {curve.name: curve.points for curve in run.curves} == {"train/data/loss": 24, "eval/data/loss": 6}
+    np.testing.assert_array_equal(series(run, "eval/data/loss").step, range(5, 31, 5))
+
+
+@pytest.mark.parametrize("value", ["info", "", None, 3, ["train"], {"a": 1}])
+def test_what_is_no_name_of_data_divides_nothing(value: object) -> None:
+    rows = [{"type": value, "step": at, "loss": 1.0} for at in range(30)]
+    assert series(read(lines(*rows)), "loss").points == 30
+
+
 def test_a_resumed_run_goes_back_as_it_was_logged() -> None:
     rows = [{"epoch": step // 10, "step": step, "loss": 1.0} for step in (*range(25), *range(20, 40))]
     loss = series(read(lines(*rows)), "loss")
@@ -172,7 +232,7 @@ def test_several_rows_an_epoch_without_a_step_are_numbered_by_row() -> None:
         ({"current_steps": 5, "total_steps": 90, "loss": 2.0, "lr": 1e-4, "elapsed_time": "0:01:02"}, "llama-factory"),
         ({"iteration": 19, "total_loss": 2.0, "eta_seconds": 4.5, "lr": 1e-4}, "detectron2"),
         ({"training_iteration": 1, "timesteps_total": 400, "episode_reward_mean": 1.0}, "rllib"),
-        ({"iter": 50, "step": 50, "epoch": 1, "data_time": 0.1, "loss": 2.0}, "mmcv"),
+        ({"iter": 50, "step": 50, "epoch": 1, "data_time": 0.1, "loss": 2.0}, "mmengine"),
     ],
 )
 def test_the_writer_is_known_by_its_keys(record: dict[str, object], expected: str) -> None:
@@ -188,7 +248,7 @@ def test_the_configuration_in_every_line_is_read_once_and_is_no_series() -> None
     run = read(lines(*rows), "result.json")
     assert run.config["learning_rate"] == 0.1
     assert run.config["n"] == 1
-    assert {curve.name for curve in run.curves} == {"training_iteration", "episode_reward_mean"}
+    assert {curve.name for curve in run.curves} == {"episode_reward_mean"}
 
 
 def test_sniffing_leaves_other_formats_alone() -> None:

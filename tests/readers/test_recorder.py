@@ -244,7 +244,7 @@ def test_the_files_of_all_workers_in_a_folder_are_one_candidate(tmp_path: Path) 
     for rank in (0, 1, 2, 10):
         name = f"record.rank{rank}.jsonl" if rank else "record.jsonl"
         (tmp_path / name).write_bytes(session(worker=str(rank)) + steps(1, 60))
-    (tmp_path / "metrics.csv").write_text("step,loss\n" + "".join(f"{at},{1 / (at + 1)}\n" for at in range(60)))
+    (tmp_path / "metrics.csv").write_text("step,loss\n" + "".join(f"{at},{2 / (at + 3)}\n" for at in range(60)))
     (tmp_path / "record.rank3.jsonl").write_bytes(b'{"step":1,"loss":1}\n{"step":2,"loss":1}\n')
     found = discover(str(tmp_path))
     assert not found.errors

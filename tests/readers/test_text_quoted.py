@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convergence_cli.errors import CtroubleshootError, NoLossError
+from convergence_cli.pipeline import read_paths
 from convergence_cli.readers import text
 from convergence_cli.readers._guard import ReadOptions, Source
 from convergence_cli.readers._text_rewrite import reworded
+from convergence_cli.settings import Settings
 
 if TYPE_CHECKING:
     from convergence_cli.model import Run
@@ -220,3 +222,26 @@ def test_nothing_but_our_errors_escapes_from_blocks(words: str, junk: bytes) -> 
     for run in found:
         for curve in run.curves:
             assert len(curve.step) == len(curve.value) > 0
+
+
+ROWS = [(epoch, 2.0 / epoch, 2.1 / epoch) for epoch in range(1, 13)]
+TABLES = {
+    "bars": "| epoch | train loss | val loss |\n|---|---|---|\n"
+    + "".join(f"| {e} | {a} | {b} |\n" for e, a, b in ROWS),
+    "commas": "epoch,train loss,val loss\n" + "".join(f"{e},{a},{b}\n" for e, a, b in ROWS),
+    "score": "| epoch | train loss | val loss | acc |\n|---|---|---|---|\n"
+    + "".join(f"| {e} | {a} | {b} | 10.5% |\n" for e, a, b in ROWS),
+}
+
+
+@pytest.mark.parametrize("name", ["issue.md", "issue.txt"])
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("before", ["", "Hello\n\n", "Why, tell me, does it not train??\n\n", "# Results\n\n```\n"])
+def test_a_table_is_found_below_whatever_stands_before_it(tmp_path: Path, name: str, table: str, before: str) -> None:
+    (tmp_path / name).write_text(before + TABLES[table] + ("```\n" if "```" in before else ""))
+    runs, errors = read_paths([str(tmp_path / name)], Settings())
+    assert errors == []
+    (run,) = runs
+    loss = run.curve("train_loss")
+    assert loss is not None
+    assert loss.value.tolist() == [a for _, a, _ in ROWS]

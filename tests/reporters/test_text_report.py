@@ -146,3 +146,13 @@ def test_what_was_read_and_holds_nothing_to_judge_is_not_called_unread(healthy: 
     assert "**Not read**\n\n- Gone.\n\n**Not judged**\n\n- No loss. Name it.\n" in shown
     lines = render(Report((healthy,), errors), "github").splitlines()
     assert ["title=not read::" in lines[0], "title=not judged::" in lines[1]] == [True, True]
+
+
+def test_a_narrow_terminal_keeps_the_numbers(healthy: RunReport, diverging: RunReport) -> None:
+    summary = {**healthy.summary, "best": {"series": "val_loss", "role": "val_loss", "value": 0.1234, "step": 5}}
+    runs = tuple(replace(healthy, name=f"runs/{name}/log.csv", summary=summary) for name in ("a", "b"))
+    for line, name in zip(
+        table_of((*runs, replace(diverging, name="runs/c/log.csv")), width=40)[:2], "ab", strict=True
+    ):
+        assert line.split() == [f"runs/{name}", "converging", "0.1234"]
+        assert len(line) <= 40

@@ -14,10 +14,12 @@ _BEGINNINGS = re.compile(
     rb"|\*\*ctroubleshoot\*\*: "
     rb"|<\?xml [^\n]{0,100}\n<testsuites name=\"ctroubleshoot\""
     rb"|::(?:error|warning|notice) (?:file=|title=)"
-    rb"|<!doctype html>\n<html lang=\"en\">\n<head>\n[^\n]*\n<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none';"
+    rb"|<!doctype html>\n<html lang=\"en\">\n<head>\n[^\n]*\n"
+    rb"<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none';"
 )
 _CONCISE = re.compile(
-    rb"[^\n]{1,2000}: (?:VERDICT (?:converging|diverging|stuck|overfitting|undetermined)|[A-Z]{2}\d{3} (?:error|warning|note) )"
+    rb"[^\n]{1,2000}: (?:VERDICT (?:converging|diverging|stuck|overfitting|undetermined)"
+    rb"|[A-Z]{2}\d{3} (?:error|warning|note) )"
 )
 _TOTAL = re.compile(
     rb"(?:^|\n)\d[\d,]* runs?: \d[^\n]{0,200}\n?[^\n]{0,200}(?:error|warning|note|finding)s?[^\n]{0,80}\n?$"

@@ -62,11 +62,12 @@ def _logged_differently(one: Run, other: Run) -> bool:
     return one.path != other.path and (one.format, Path(one.path).suffix) != (other.format, Path(other.path).suffix)
 
 
-def _fullness(run: Run) -> tuple[int, bool, int, int]:
-    """Roles first; then numbers in full, which a console rounds; then points."""
+def _fullness(run: Run) -> tuple[bool, int, bool, int, int]:
+    """What the recorder wrote, which has tensors; then roles; then numbers in full, which a console rounds; then points."""
     judged = [curve for curve in run.curves if curve.role]
     whole = all(_unit(curve.value) < _ROUNDED for curve in judged if curve.role in _COMPARED)
-    return len({curve.role for curve in judged}), whole, sum(curve.points for curve in judged), len(run.curves)
+    points = sum(curve.points for curve in judged)
+    return run.format == "recorder", len({curve.role for curve in judged}), whole, points, len(run.curves)
 
 
 def _same(one: Run, other: Run) -> bool | None:

@@ -261,7 +261,7 @@ class RunReport:
 
     ``summary`` keys: ``points``, ``first_step``, ``last_step``, ``epochs``, ``x`` (what steps mean:
     ``step``, ``epoch`` or ``row``), ``series`` (role -> name as logged), ``series_total``, ``series_read``,
-    ``unread`` (names), ``config``, ``best`` ({``series``, ``role``, ``value``, ``step``}: of the loss that is judged by),
+    ``unread`` (names), ``config``, ``best`` ({``series``, ``role``, ``value``, ``step``}: of the judged loss),
     ``curves`` (role -> {``step``, ``low``, ``high``, ``mean``: lists of at most 400 buckets, 120 in reports on many
     runs, null where not finite; ``points``: how many were logged; where there are any, ``nonfinite``: [first step,
     last step, number] of each span with NaN or infinite points, and ``restarts``: {``bucket``, ``from``, ``to``} of
@@ -320,8 +320,8 @@ class Trait:
 class Group:
     """Runs that are alike in the settings that were grouped by. ``labels``: verdict -> number of runs.
 
-    ``best`` is the lowest best loss among them (of validation, or of training where most runs log no other), in run ``best_run``; ``median``
-    the median over the runs.
+    ``best`` is the lowest best loss among them (of validation, or of training where most runs log no other), in run
+    ``best_run``; ``median`` the median over the runs.
     """
 
     settings: Mapping[str, Any]

@@ -98,10 +98,29 @@ def run_frame(run: Run) -> pd.DataFrame:
     return frame
 
 
+def report_plot(report: Report, kind: str = "curves", **look: Any) -> Any:
+    """The picture of the worst run, as a matplotlib figure; see ``plots.door.plot_report``."""
+    return run_report_plot(report.runs[0], kind, **look)
+
+
+def run_report_plot(report: RunReport, kind: str = "curves", **look: Any) -> Any:
+    """A picture of the run as a matplotlib figure; see ``plots.door.plot_report``."""
+    from convergence_cli.plots.door import plot_report
+
+    return plot_report(report, kind, **look)
+
+
+def run_plot(run: Run, kind: str = "curves", **look: Any) -> Any:
+    """A picture of ``run`` as a matplotlib figure; see ``plots.door.plot_run``."""
+    from convergence_cli.plots.door import plot_run
+
+    return plot_run(run, kind, **look)
+
+
 _METHODS: dict[type, dict[str, Any]] = {
-    Report: {"_repr_html_": report_html, "to_frame": report_frame},
-    RunReport: {"_repr_html_": run_report_html, "to_frame": run_report_frame},
-    Run: {"_repr_html_": run_html, "to_frame": run_frame},
+    Report: {"_repr_html_": report_html, "to_frame": report_frame, "plot": report_plot},
+    RunReport: {"_repr_html_": run_report_html, "to_frame": run_report_frame, "plot": run_report_plot},
+    Run: {"_repr_html_": run_html, "to_frame": run_frame, "plot": run_plot},
 }
 
 

@@ -24,9 +24,9 @@ _FAILS, _ERRS, _MAY_FAIL, _WARNS, _FINE = range(5)
 class RunRow:
     """What a table shows of one run.
 
-    ``found`` is the number of its findings by severity. ``best`` is the best loss, ``best_step`` its step and ``best_role`` its role,
-    ``spark`` the loss in at most 24 parts (None where it is not finite). ``causes`` and ``remedies`` are its first:
-    the names, and ``key: old -> new`` as (key, old, new).
+    ``found`` is the number of its findings by severity. ``best`` is the best loss, ``best_step`` its step and
+    ``best_role`` its role, ``spark`` the loss in at most 24 parts (None where it is not finite). ``cause`` is the
+    likeliest one, ``change`` the first that its remedies make, as (key, old, new). ``tensors`` are rows shown, and all.
     """
 
     name: str

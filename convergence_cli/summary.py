@@ -67,7 +67,12 @@ def _best(evidence: Evidence) -> dict[str, Any] | None:
     if gap is not None and val is not None:
         return {"series": val.name, "role": "val_loss", "value": gap.best, "step": gap.best_step}
     shape = evidence.loss.shape
-    return {"series": evidence.loss.name, "role": evidence.loss.logged.role, "value": shape.best, "step": shape.best_step}
+    return {
+        "series": evidence.loss.name,
+        "role": evidence.loss.logged.role,
+        "value": shape.best,
+        "step": shape.best_step,
+    }
 
 
 def _dumped(stats: TensorStats) -> dict[str, Any]:

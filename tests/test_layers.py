@@ -46,13 +46,26 @@ ALLOWED = {
     "diagnosis": DATA | {"features", "rules"},
     "summary": DATA | {"features"},
     "pipeline": DATA
-    | {"as_of", "readers", "reading", "tensors", "roles", "features", "rules", "diagnosis", "summary", "selection", "settings"},
+    | {
+        "as_of",
+        "readers",
+        "reading",
+        "tensors",
+        "roles",
+        "features",
+        "rules",
+        "diagnosis",
+        "summary",
+        "selection",
+        "settings",
+    },
     "outcome": {"model"},
     "row": {"model"},
     "fleet": DATA | {"readers", "reading", "pipeline", "row", "selection", "settings", "summary"},
     "learning_rate": {"model"},
     "trials": DATA | {"outcome", "as_of", "readers", "features", "pipeline", "selection", "settings"},
     "reporters": {"", "model", "row", "outcome", "learning_rate", "errors", "codec", "printable"},
+    "plots": DATA | {"features", "tensors", "summary", "settings", "pipeline", "learning_rate", "reporters"},
 }
 # Rooms above the pipeline or beside it (the command line, what runs in the user's training) see all below.
 ABOVE = {"cli", "__main__", "recorder", "lr_find", "notebook", "demo", ""}

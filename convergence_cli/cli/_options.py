@@ -61,6 +61,15 @@ Curves = Annotated[
     bool,
     typer.Option("--curves", help="Draw the losses as a chart with axes (text).", rich_help_panel=_OUTPUT),
 ]
+Plot = Annotated[
+    str | None,
+    typer.Option(
+        "--plot",
+        metavar="FILE",
+        help="Draw the curves of the run, of several the worst one: .png, .svg or .pdf.",
+        rich_help_panel=_OUTPUT,
+    ),
+]
 FailOn = Annotated[
     str | None,
     typer.Option(

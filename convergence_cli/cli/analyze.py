@@ -28,6 +28,7 @@ def command(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
     curves: options.Curves = False,
+    plot: options.Plot = None,
 ) -> int:
     """Judge runs: what is wrong, why, and what to change."""
     settings = settings_from(
@@ -47,7 +48,12 @@ def command(
         as_of=as_of,
         color=color,
     )
+    if plot is not None:
+        from convergence_cli.cli.plot import check_plot, draw_worst
+
+        check_plot(plot, runs)
     report = analyze_many(
         runs, settings, quiet=quiet, group_by=group_by or (), jobs=jobs, engine=engine, cached=not no_cache
     )
-    return answer(report, settings, quiet=quiet, verbose=verbose, curves=curves)
+    code = answer(report, settings, quiet=quiet, verbose=verbose, curves=curves)
+    return code if plot is None else draw_worst(report, plot, code)

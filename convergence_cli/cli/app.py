@@ -15,6 +15,7 @@ COMMANDS = {
     "analyze": "Judge runs: what is wrong, why, and what to change.",
     "classify": "Only the verdict: one line a run, with tabs between path, label, confidence and state.",
     "inspect": "Show dumped tensors layer by layer and step by step, and what the rules find in them.",
+    "plot": "Draw a run: curves with the verdict, gradients, histograms, updates, confusion, latent space and more.",
     "ingest": "Write logs as tidy rows: run, series, role, step, epoch, value, line.",
     "try": "Run the remedies with your own training command, and show before and after.",
     "lr-find": "Find a learning rate for a model, a training command or a recorded sweep.",

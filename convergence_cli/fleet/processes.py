@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 import time
@@ -70,8 +71,6 @@ class Processes:
 
 def _begin(parent: int) -> None:
     """Leave interrupts to ``parent``, to which a terminal sends them, too; and end when it is gone."""
-    import signal
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
@@ -80,7 +79,7 @@ def _end_with(parent: int) -> None:
     # The pipe to a parent that was killed stays open: its other workers hold it, too.
     while os.getppid() == parent:
         time.sleep(1)
-    os._exit(1)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _context() -> multiprocessing.context.BaseContext:

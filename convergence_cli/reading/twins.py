@@ -63,7 +63,7 @@ def _logged_differently(one: Run, other: Run) -> bool:
 
 
 def _fullness(run: Run) -> tuple[bool, int, bool, int, int]:
-    """What the recorder wrote, which has tensors; then roles; then numbers in full, which a console rounds; then points."""
+    """The recorder, which has tensors; then roles; then numbers in full, which a console rounds; then points."""
     judged = [curve for curve in run.curves if curve.role]
     whole = all(_unit(curve.value) < _ROUNDED for curve in judged if curve.role in _COMPARED)
     points = sum(curve.points for curve in judged)

@@ -46,7 +46,7 @@ def chained(
     replaced[first] = by_length.take(length[first])
     words[head] = replaced
     expected = left[first + counts - 1] ^ by_size.take(end - begin)
-    data = memoryview(octets)
+    data = octets.data
     found = [zlib.crc32(data[start:stop]) for start, stop in zip(begin.tolist(), end.tolist(), strict=True)]
     right: npt.NDArray[np.bool_] = expected == np.array(found, np.uint32)
     if not right.all():

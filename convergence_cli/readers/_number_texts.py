@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from convergence_cli.model import FloatArray
 
     ByteArray = npt.NDArray[np.uint8]
-    IndexArray = npt.NDArray[np.int64]
-    Words = npt.NDArray[np.uint64]
+    IndexArray = npt.NDArray[Any]
+    Words = npt.NDArray[Any]
     Flags = npt.NDArray[np.bool_]
 
 # So many bytes after the beginning of each text may be looked at.
@@ -60,7 +60,7 @@ def parse_texts(
         found[plain] = numbers
         rest = np.flatnonzero(~plain)
     seen: dict[bytes, float | None] = dict(_BARE)
-    whole = memoryview(octets)
+    whole = octets.data
     for index, begin, size in zip(rest.tolist(), start[rest].tolist(), length[rest].tolist(), strict=True):
         text = bytes(whole[begin : begin + size])
         if text not in seen:
@@ -88,7 +88,8 @@ def _counts(octets: ByteArray, start: IndexArray, length: IndexArray) -> FloatAr
     two = digit * np.uint64(10) + (digit >> np.uint64(8)) & np.uint64(0x00FF00FF00FF00FF)
     four = two * np.uint64(100) + (two >> np.uint64(16)) & np.uint64(0x0000FFFF0000FFFF)
     eight = four * np.uint64(10000) + (four >> np.uint64(32)) & np.uint64(0xFFFFFFFF)
-    return eight.astype(np.float64)
+    made: FloatArray = eight.astype(np.float64)
+    return made
 
 
 def _plain(octets: ByteArray, start: IndexArray, length: IndexArray) -> FloatArray | None:
@@ -114,7 +115,8 @@ def _plain(octets: ByteArray, start: IndexArray, length: IndexArray) -> FloatArr
 @lru_cache(maxsize=1)
 def _kept_bytes() -> Words:
     """(24, 3): by length, the first bytes of a cell."""
-    return (np.tri(_WIDTH, _WIDTH, -1, dtype=np.uint8) * np.uint8(0xFF)).view("<u8")
+    made: Words = (np.tri(_WIDTH, _WIDTH, -1, dtype=np.uint8) * np.uint8(0xFF)).view("<u8")
+    return made
 
 
 @lru_cache(maxsize=1)

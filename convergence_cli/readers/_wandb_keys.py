@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     ByteArray = npt.NDArray[np.uint8]
-    IndexArray = npt.NDArray[np.int64]
-    Words = npt.NDArray[np.uint64]
+    IndexArray = npt.NDArray[Any]
+    Words = npt.NDArray[Any]
 
 MAX_KEYS = 1 << 14
 # Of the names that begin with an underscore, those that say where a row belongs.
@@ -34,13 +34,14 @@ class Keys:
 
     def __init__(self) -> None:
         self.names: list[str] = []
-        # Those of W&B's own that give no series and place no point.
+        # Those of W&B's own that give no series and place no point, and the numbers of the others.
         self.silent: list[bool] = []
+        self.wanted: list[int] = []
         self._numbers: dict[str, int] = {}
         self._marks = np.empty(0, np.uint64)
-        self._of_marks = np.empty(0, np.int64)
+        self._of_marks = np.empty(0, np.int32)
         self._slots = np.zeros(1 << _SLOT_BITS, np.uint64)
-        self._of_slots = np.full(1 << _SLOT_BITS, UNKNOWN, np.int64)
+        self._of_slots = np.full(1 << _SLOT_BITS, UNKNOWN, np.int32)
 
     def numbers(self, octets: ByteArray, item: IndexArray, windows: Words, size: IndexArray) -> IndexArray:
         """(n,): the number of each name, or ``UNKNOWN``.
@@ -55,7 +56,8 @@ class Keys:
         if missed.any():
             rest = np.flatnonzero(missed)
             found[rest] = self._searched(octets, item[rest], marks[rest], size[rest])
-        return found
+        made: IndexArray = found
+        return made
 
     def _searched(self, octets: ByteArray, item: IndexArray, marks: Words, size: IndexArray) -> IndexArray:
         """The numbers of names that no slot holds; those that are new get one."""
@@ -66,7 +68,7 @@ class Keys:
                 keys = octets[int(item[at]) + _BEFORE : int(item[at]) + int(size[at])]
                 self._learn(marks[at], key_and_text(keys.tobytes())[0])
         if not len(self._marks):
-            return np.full(len(marks), UNKNOWN, np.int64)
+            return np.full(len(marks), UNKNOWN, np.int32)
         place = np.minimum(self._marks.searchsorted(marks), len(self._marks) - 1)
         return np.where(self._marks[place] == marks, self._of_marks[place], UNKNOWN)
 
@@ -79,6 +81,8 @@ class Keys:
         if number == len(self.names):
             self.names.append(name)
             self.silent.append(name.startswith("_") and name not in PLACING)
+            if not self.silent[-1]:
+                self.wanted.append(number)
         place = self._marks.searchsorted(mark)
         self._marks = np.insert(self._marks, place, mark)
         self._of_marks = np.insert(self._of_marks, place, number)
@@ -102,13 +106,15 @@ def _marked(octets: ByteArray, item: IndexArray, windows: Words, size: IndexArra
         kept = _LATER.take(np.minimum(size[rest] - done, _WINDOW), axis=0)
         marks[rest] = marks[rest] * _FACTORS[4] + ((words & kept) * _FACTORS[:4]).sum(axis=1, dtype=np.uint64)
         done += _WINDOW
-    return marks
+    made: Words = marks
+    return made
 
 
 def _kept(begin: int) -> Words:
     count = np.arange(_WINDOW + 1)[:, np.newaxis]
     place = np.arange(_WINDOW)
-    return (((place >= begin) & (place < count)) * np.uint8(0xFF)).astype(np.uint8).view("<u8")
+    made: Words = (((place >= begin) & (place < count)) * np.uint8(0xFF)).astype(np.uint8).view("<u8")
+    return made
 
 
 # (4, 33): by number of bytes, the words of a window whose bytes before that count, tag and length aside.

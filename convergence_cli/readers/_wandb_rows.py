@@ -12,9 +12,10 @@ import numpy as np
 from convergence_cli.readers._collect import KEPT_POINTS, Collector
 from convergence_cli.readers._json_table import number
 from convergence_cli.readers._number_texts import parse_texts
-from convergence_cli.readers._wandb_keys import Keys
+from convergence_cli.readers._wandb_keys import MAX_KEYS, Keys
 from convergence_cli.readers._wandb_record import About, Row, take, value_of
-from convergence_cli.readers._wandb_walk import NUMERIC, Part, sort_records, step_fields, walk
+from convergence_cli.readers._wandb_sort import sort_records
+from convergence_cli.readers._wandb_walk import NUMERIC, Part, step_fields, walk
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -45,7 +46,7 @@ class Spread:
 
 @dataclass(slots=True)
 class Log:
-    """What the batches have given so far; ``step`` and ``epoch`` are of the last row."""
+    """What the batches have given so far; ``step`` and ``epoch`` are of the last row, ``counts`` of points by name."""
 
     collector: Collector
     about: About = field(default_factory=About)
@@ -185,7 +186,8 @@ def _hand_on(points: dict[str, list[Points]], step: FloatArray, log: Log) -> Non
         ordered.sort(key=lambda item: min((int(one.rows.min()), one.turn) for one in item[1]))
     for name, found in ordered:
         at, values = _in_order(found, total)
-        log.counts[name] += len(values)
+        if name in log.counts or len(log.counts) < MAX_KEYS:
+            log.counts[name] += len(values)
         log.collector.add(name, step[at], values, **{key: extra[at] for key, extra in extras.items()})
 
 

@@ -31,8 +31,9 @@ BLOCK = 1 << 15
 MAX_RECORD_BYTES = 64 << 20
 # So many bytes may be looked at before the first record of a batch, and after the last.
 MARGIN = 512
-# So many bytes, and what is made of them, stay in the processor's cache.
-_CHUNK = 128 * BLOCK
+_CHUNK = 512 * BLOCK
+# So many blocks, and what is made of them, stay in the processor's cache.
+_BLOCKS_AT_ONCE = 128
 _SPARE = 1 << 20
 _HEADER = struct.Struct("<IHB")
 _FULL, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
@@ -104,39 +105,48 @@ def batches(source: Source, framing: Framing) -> Iterator[Batch]:
         # Only the end of the file leaves room; what is appended to it meanwhile would not begin with a block.
         while count == size:
             count = handle.readinto(room)  # type: ignore[attr-defined]
-            yield _joined(buffer, MARGIN + count, _frames(buffer, MARGIN + begin, MARGIN + count), framing)
+            for frames in _frames(buffer, MARGIN + begin, MARGIN + count):
+                yield _joined(buffer, MARGIN + count, frames, framing)
             begin = 0
     framing.last |= bool(framing.parts)
 
 
-def _frames(buffer: ByteArray, begin: int, end: int) -> _Frames:
+def _frames(buffer: ByteArray, begin: int, end: int) -> Iterator[_Frames]:
     """The pieces in ``buffer[begin:end]``; a block begins at each multiple of ``BLOCK`` after ``MARGIN``."""
     whole = (end - MARGIN) // BLOCK
     if whole < _FEW_BLOCKS:
-        return _one_by_one(buffer, [], begin, end)
+        yield _one_by_one(buffer, begin, end)
+        return
     first = MARGIN + BLOCK * np.arange(whole, dtype=np.int64)
     limit = first + BLOCK
     first[0] = begin
-    head, counts = _walked(buffer, first, limit)
+    heads, counts = _walked(buffer, first, limit)
+    stop = np.cumsum(counts)
+    for block in range(0, whole, _BLOCKS_AT_ONCE):
+        blocks = slice(block, min(block + _BLOCKS_AT_ONCE, whole))
+        head = heads[stop[block] - counts[block] : stop[blocks.stop - 1]]
+        yield _of_blocks(buffer, first[blocks], limit[blocks], counts[blocks], head)
+    if MARGIN + whole * BLOCK < end:
+        yield _one_by_one(buffer, MARGIN + whole * BLOCK, end)
+
+
+def _of_blocks(
+    buffer: ByteArray, first: IndexArray, limit: IndexArray, counts: IndexArray, head: IndexArray
+) -> _Frames:
+    """The pieces whose headers are at ``head``; blocks that are not sound are gone through again, one by one."""
     length, kind, sound = _checked(buffer, first, limit, counts, head)
-    if sound.all() and MARGIN + whole * BLOCK == end:
+    if sound.all():
         return _Frames(head + _HEADER.size, length, kind)
     stop = np.cumsum(counts)
-    pieces: list[slice | tuple[int, int]] = []
+    pieces = []
     done = 0
     for block in np.flatnonzero(~sound).tolist():
-        pieces.append(slice(done, int(stop[block] - counts[block])))
-        done = int(stop[block])
-        pieces.append((int(first[block]), int(limit[block])))
-    pieces.append(slice(done, None))
-    known = [
-        _Frames(head[piece] + _HEADER.size, length[piece], kind[piece])
-        if isinstance(piece, slice)
-        else _one_by_one(buffer, [], *piece)
-        for piece in pieces
-    ]
-    known.append(_one_by_one(buffer, [], MARGIN + whole * BLOCK, end))
-    return _Frames(*(np.concatenate([getattr(one, name) for one in known]) for name in ("at", "length", "kind")))
+        piece = slice(done, stop[block] - counts[block])
+        pieces.append(_Frames(head[piece] + _HEADER.size, length[piece], kind[piece]))
+        pieces.append(_one_by_one(buffer, int(first[block]), int(limit[block])))
+        done = stop[block]
+    pieces.append(_Frames(head[done:] + _HEADER.size, length[done:], kind[done:]))
+    return _Frames(*(np.concatenate([getattr(one, name) for one in pieces]) for name in ("at", "length", "kind")))
 
 
 def _checked(
@@ -181,8 +191,9 @@ def _walked(buffer: ByteArray, first: IndexArray, limit: IndexArray) -> tuple[In
     return heads[real], real.sum(axis=1)
 
 
-def _one_by_one(buffer: ByteArray, found: list[tuple[int, int, int]], begin: int, end: int) -> _Frames:
+def _one_by_one(buffer: ByteArray, begin: int, end: int) -> _Frames:
     """The same, header after header, for blocks that are few, damaged or cut off."""
+    found: list[tuple[int, int, int]] = []
     start = begin
     while start < end:
         stop = min(end, start + BLOCK - (start - MARGIN) % BLOCK)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from convergence_cli.diagnosis.snippet_sheets import snippet_of
 
 torch = pytest.importorskip("torch")
 Scope = dict[str, Any]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Pairs:
@@ -378,10 +382,20 @@ def test_data_is_repaired_and_split_by_group() -> None:
 
 
 def test_workers_wait_for_each_other(tmp_path: Path) -> None:
-    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/rendezvous", rank=0, world_size=1)
-    try:
-        scope = run({"gradient_staleness": 0})
-        assert isinstance(scope["model"], torch.nn.parallel.DistributedDataParallel)
-        run({"replicas": "broadcast"})
-    finally:
-        torch.distributed.destroy_process_group()
+    # In a process of its own, which leaves without a teardown: gloo's destructor now and then waits for ever.
+    script = f"""
+import os
+import torch
+from diagnosis.test_snippets_in_torch import run
+torch.distributed.init_process_group("gloo", init_method="file://{tmp_path}/rendezvous", rank=0, world_size=1)
+scope = run({{"gradient_staleness": 0}})
+assert isinstance(scope["model"], torch.nn.parallel.DistributedDataParallel)
+run({{"replicas": "broadcast"}})
+print("done", flush=True)
+os._exit(0)
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT / "tests"), str(ROOT)))}
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False, timeout=120
+    )
+    assert done.stdout == "done\n", done.stderr

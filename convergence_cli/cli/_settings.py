@@ -30,9 +30,15 @@ def settings_from(
         given["metrics"] = metric_pairs(given.pop("metric"), "--metric")
     settings = resolve(given, run=runs[0] if runs else None, config=config, isolated=isolated)
     for run in runs:
-        if settings.output is not None and (_is_one_file(settings.output, run) or _is_log_in(settings.output, run)):
-            named = printable(settings.output)
-            raise UsageError(f"{named} would be replaced by what is written.", "Give --output another name.")
+        if settings.output is None:
+            continue
+        replaced = run if _is_one_file(settings.output, run) else None
+        if replaced is None and _is_log_in(settings.output, run):
+            replaced = settings.output
+        if replaced is not None:
+            raise UsageError(
+                f"{printable(replaced)} would be replaced by what is written.", "Give --output another name."
+            )
     return settings
 
 

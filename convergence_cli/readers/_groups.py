@@ -13,6 +13,7 @@ from convergence_cli.errors import SourceError
 from convergence_cli.printable import printable
 from convergence_cli.readers._companions import is_offline_archive, told_again
 from convergence_cli.readers._guard import Source
+from convergence_cli.readers._mlflow_meta import is_deleted
 from convergence_cli.readers._record_lines import begins_record, rank_of
 from convergence_cli.readers._smdebug_trial import TRIAL_FOLDERS, is_trial
 
@@ -23,7 +24,7 @@ MAX_DEPTH = 8
 MAX_FILES = 500_000
 SKIPPED_FOLDERS = frozenset(
     {".git", ".hg", "node_modules", "__pycache__", ".venv", "venv", "site-packages", ".ipynb_checkpoints"}
-    | {"media", "artifacts", ".hydra", "code", "wheels"}
+    | {".trash", "media", "artifacts", ".hydra", "code", "wheels"}
 )
 # Sibling folders into which one run's event files are split by its writers.
 _PARTS = frozenset({"train", "training", "validation", "val", "valid", "eval", "test", "dev"})
@@ -39,6 +40,8 @@ _NOT_RUNS = re.compile(
     r"|^time_left\.tsv$|^(requirements|license|readme|labels|vocab|merges|diff|conda-environment).*\.txt$|^tune_results\.csv$"
 )
 _MMENGINE_SCALARS = "scalars.json"
+_WANDB_RUN = re.compile(r"^(offline-)?run-\d{8}_\d{6}-")
+_WANDB_DEBUG = re.compile(r"^debug(-internal|-core)?\.log$")
 _CHECKPOINT = re.compile(r"^checkpoint-(\d+)$")
 
 
@@ -155,8 +158,10 @@ def _grouped(root: Path, files: list[Path]) -> list[tuple[Path, tuple[Path, ...]
                 checkpoints[home] = (rank, path)
         elif _is_record(path):
             records.setdefault(path.parent, []).append(path)
-        elif not _NEVER.search(path.name) or is_offline_archive(path):
+        elif (not _NEVER.search(path.name) or is_offline_archive(path)) and not _of_wandb_itself(path):
             rest.append(path)
+    for folder in [one for one in stores if one.name == "metrics" and one.parent != root and is_deleted(one.parent)]:
+        del stores[folder]
     groups = [(folder, tuple(members)) for folder, members in (*events.items(), *stores.items())]
     groups += [(folder, tuple(sorted(found, key=_rank))) for folder, found in records.items()]
     groups += [(path.parent, (path,)) for _, path in checkpoints.values()]
@@ -181,6 +186,15 @@ def _is_second_copy(path: Path, names: frozenset[Path]) -> bool:
     if path.suffix != ".json" or stem not in (folder.name, folder.parent.name):
         return False
     return folder / _MMENGINE_SCALARS in names or folder / "vis_data" / _MMENGINE_SCALARS in names
+
+
+def _of_wandb_itself(path: Path) -> bool:
+    """Whether it is what W&B logs of its own doings, beside a run."""
+    return (
+        path.parent.name == "logs"
+        and _WANDB_DEBUG.match(path.name) is not None
+        and _WANDB_RUN.match(path.parent.parent.name) is not None
+    )
 
 
 def _is_record(path: Path) -> bool:

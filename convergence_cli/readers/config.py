@@ -24,6 +24,7 @@ _FILES = (
     "params.json", "params.yaml", "training_args.json", "run_config.json", ".hydra/config.yaml",
 )  # fmt: skip
 LR_FIND_FILE, STARTED_FILE = "lr-find.json", "wandb-metadata.json"
+_WANDB_RUN = re.compile(r"^(offline-)?run-\d{8}_\d{6}-")
 _LOG_FOLDER = re.compile(r"^(train|logs?|metrics|checkpoint-\d+|version_\d+|tensorboard|tb)$")
 
 # canonical key: the names it goes by, the surest first. Compared in lower case, "-" as "_".
@@ -106,6 +107,8 @@ def files_beside(folder: Path, beside: Path) -> list[Path]:
 
 
 def _places(folder: Path) -> list[Path]:
+    if _WANDB_RUN.match(folder.name):
+        return [folder, folder / "files"]
     return [folder, folder.parent] if _LOG_FOLDER.match(folder.name) else [folder]
 
 

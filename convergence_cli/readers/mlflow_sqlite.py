@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -208,7 +208,7 @@ def _append(series: _Series, step: FloatArray, value: FloatArray, time: FloatArr
 
 
 def _closed(run: _Open, source: Source) -> Run:
-    curves = run.collector.curves()
+    curves = tuple(replace(curve, file=source.shown) for curve in run.collector.curves())
     notes = [*source.notes, *run.notes]
     if run.ordered:
         notes.append("no steps were logged: points stand in the order of their timestamps")

@@ -7,7 +7,7 @@ Source of the layout: trackio/sqlite_storage.py. NaN and infinite values are the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -177,7 +177,7 @@ def _read_configs(database: Database, runs: dict[Any, _Open]) -> None:
 
 
 def _closed(run: _Open, source: Source) -> Run:
-    curves = run.collector.curves()
+    curves = tuple(replace(curve, file=source.shown) for curve in run.collector.curves())
     notes = [*source.notes, f"run {printable(run.name)}"]
     if run.bad:
         notes.append(f"skipped {counted(run.bad, 'row')} without a JSON object or a step")

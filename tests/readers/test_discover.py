@@ -317,3 +317,22 @@ def test_the_errors_of_discover_are_source_errors(tmp_path: Path) -> None:
     runs, errors = read_paths([str(tmp_path)], Settings())
     assert runs == []
     assert errors[0].path == str(tmp_path)
+
+
+def test_what_wandb_logs_of_itself_is_no_log_and_no_error(tmp_path: Path) -> None:
+    run = tmp_path / "wandb" / "offline-run-20260101_000000-abc"
+    _write(run / "files" / "metrics.csv")
+    (run / "logs").mkdir()
+    for name in ("debug.log", "debug-internal.log", "debug-core.log"):
+        (run / "logs" / name).write_text("2026-01-01 00:00:00,000 INFO    MainThread:1 [wandb_setup.py] Current SDK\n")
+    found = discover(str(tmp_path))
+    assert [found.errors, len(found.candidates)] == [(), 1]
+
+
+def test_deleted_runs_of_a_file_store_are_left_out(tmp_path: Path) -> None:
+    for name, stage in (("kept", "active"), ("gone", "deleted")):
+        store = tmp_path / "mlruns" / "0" / name / "metrics"
+        store.mkdir(parents=True)
+        (store / "loss").write_text("".join(f"170000000000{at} {1 / (at + 1)} {at}\n" for at in range(9)))
+        (store.parent / "meta.yaml").write_text(f"lifecycle_stage: {stage}\nrun_name: {name}\n")
+    assert [candidate.folder.parent.name for candidate in discover(str(tmp_path)).candidates] == ["kept"]

@@ -85,7 +85,9 @@ def same(one: Curve, other: Curve) -> None:
 
 def test_every_fixture_gives_the_same_report(form: str, tmp_path: Path) -> None:
     different = []
-    for path in TRUTH:
+    # Each fixture in one of the forms; the forms have tests of their own for what a series can hold.
+    turn = list(WRITERS).index(form)
+    for path in TRUTH[turn :: len(WRITERS)]:
         where = str(ROOT / "fixtures" / path)
         # Rows are of the log: tensors beside it stay where they are.
         expected = told(analyze_paths([where], Settings(), dumps=False))

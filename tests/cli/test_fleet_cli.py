@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from fleet.test_running import sweep
 
 from convergence_cli.cli._bar import bar_line
 from convergence_cli.fleet.running import Progress
 from tests.cli.process import clean_environment
+from tests.fleet.test_running import sweep
 
 
 def run(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

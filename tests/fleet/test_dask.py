@@ -6,12 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from fleet.test_running import PLAIN, sweep
-
 from convergence_cli.codec import to_data
 from convergence_cli.fleet.executor import Here
 from convergence_cli.fleet.running import analyze_fleet
 from tests.cli.process import clean_environment
+from tests.fleet.test_running import PLAIN, sweep
 
 SCRIPT = """
 import json, subprocess, sys

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from reading.runs_on_disk import csv_run, losses
 
 from convergence_cli.codec import from_data, to_data
 from convergence_cli.errors import SettingsError
@@ -28,6 +27,7 @@ from convergence_cli.reading.units import units_at
 from convergence_cli.row import rows_of
 from convergence_cli.settings import Settings
 from tests.cli.process import clean_environment
+from tests.reading.runs_on_disk import csv_run, losses
 
 PLAIN = Settings()
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from reading.runs_on_disk import csv_run, losses
 
 from convergence_cli.pipeline import analyze_paths
 from convergence_cli.readers._guard import Source
 from convergence_cli.readers._own_reports import is_own_report
 from convergence_cli.reporters import render
 from convergence_cli.settings import FORMATS, Settings
+from tests.reading.runs_on_disk import csv_run, losses
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from reading.runs_on_disk import csv_run, jsonl_run, losses
 
 from convergence_cli.model import Run, RunError
 from convergence_cli.reading.runs import runs_at
 from convergence_cli.settings import Settings
+from tests.reading.runs_on_disk import csv_run, jsonl_run, losses
 
 
 def runs(path: Path) -> list[Run]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -12,9 +13,11 @@ from convergence_cli.model import FAILING, SEVERITIES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from convergence_cli.model import RunReport
+    from convergence_cli.model import Cause, RunReport
 
 SPARK = 24
+# A cause from here on is named.
+LIKELY_FROM = 0.15
 _LABEL_RANK = {"diverging": 0, "stuck": 1, "overfitting": 2, "undetermined": 3, "converging": 4}
 # A run fails by verdict, or by an error that a rule found; a verdict that is not sure enough comes after both.
 _FAILS, _ERRS, _MAY_FAIL, _WARNS, _FINE = range(5)
@@ -66,9 +69,10 @@ class RowedReports(Sequence["RunReport"]):
 
     rows: Sequence[RunRow]
 
+    @abstractmethod
     def each_data(self) -> Iterator[dict[str, Any]]:
         """Each report as plain data, as ``codec.run_data`` gives it."""
-        raise NotImplementedError
+        ...
 
 
 def rows_of(runs: Sequence[RunReport]) -> Sequence[RunRow]:
@@ -79,7 +83,7 @@ def rows_of(runs: Sequence[RunReport]) -> Sequence[RunRow]:
 def row_of(run: RunReport) -> RunRow:
     """The line on ``run``."""
     best = run.summary.get("best") or {}
-    causes = [cause for cause in run.causes if cause.probability >= 0.15] if _is_sick(run) else []
+    causes = likely_causes(run)
     change = next(((key, rem.from_.get(key), new) for rem in run.remedies for key, new in rem.change.items()), None)
     return RunRow(
         name=run.name,
@@ -100,8 +104,10 @@ def row_of(run: RunReport) -> RunRow:
     )
 
 
-def _is_sick(run: RunReport) -> bool:
-    return run.verdict.label in FAILING or bool(run.remedies)
+def likely_causes(run: RunReport) -> tuple[Cause, ...]:
+    """The causes that are worth naming; none of a run with which nothing seems to be wrong."""
+    sick = run.verdict.label in FAILING or bool(run.remedies)
+    return tuple(cause for cause in run.causes if cause.probability >= LIKELY_FROM) if sick else ()
 
 
 def _counted(run: RunReport) -> Mapping[str, int]:
@@ -117,16 +123,20 @@ def worst_first(rows: Iterable[RunRow]) -> list[int]:
 def _spark(summary: Mapping[str, Any]) -> tuple[float | None, ...]:
     curves = summary.get("curves") or {}
     curve = next((curves[role] for role in ("train_loss", "val_loss", "reward") if role in curves), None)
-    if curve is None:
-        return ()
-    means = [_finite(mean) for mean in curve.get("mean", ())]
-    count = min(SPARK, len(means))
-    groups = [means[at * len(means) // count : (at + 1) * len(means) // count] for at in range(count)]
-    # The highest of a part, so that no spike is lost; nothing where any of it is not finite.
-    return tuple(None if None in group else max(mean for mean in group if mean is not None) for group in groups)
+    return () if curve is None else tuple(thinned([finite(mean) for mean in curve.get("mean", ())], SPARK))
 
 
-def _finite(value: Any) -> float | None:
+def thinned(means: Sequence[float | None], most: int) -> list[float | None]:
+    """``means`` in at most ``most`` parts: the highest of each, so that no spike is lost; None where any is None."""
+    if not means or most <= 0:
+        return []
+    count = min(most, len(means))
+    parts = (means[part * len(means) // count : (part + 1) * len(means) // count] for part in range(count))
+    return [None if None in part else max(mean for mean in part if mean is not None) for part in parts]
+
+
+def finite(value: Any) -> float | None:
+    """``value`` as a float where it is a finite number; else None."""
     try:
         return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
     except OverflowError:

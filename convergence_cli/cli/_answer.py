@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from convergence_cli.cli._output import (
     carries_unicode,
     complain,
-    progress,
     wants_color,
     width,
     working_directory,
@@ -31,15 +30,6 @@ if TYPE_CHECKING:
     from convergence_cli.settings import Settings
 
 _WITH_RULE_PAGES = ("sarif", "junit", "html")
-
-
-def analyze(runs: Sequence[str], settings: Settings, *, quiet: bool, dumps: bool = True) -> Report:
-    """The report on ``runs``, tensors included with ``dumps``; progress shown meanwhile."""
-    one_blas_thread()
-    from convergence_cli.pipeline import analyze_paths
-
-    with progress(quiet) as show:
-        return analyze_paths(runs, settings, progress=show, dumps=dumps)
 
 
 def analyze_many(

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from convergence_cli.cli import _options as options
-from convergence_cli.cli._answer import analyze, answer
+from convergence_cli.cli._answer import analyze_many, answer
 from convergence_cli.cli._output import complain, say, working_directory
 from convergence_cli.cli._settings import settings_from
 from convergence_cli.errors import EXIT_NO_VERDICT
@@ -31,7 +31,7 @@ def command(
     say(f"$ ctroubleshoot analyze {' '.join(runs)}")
     # The run has findings, and showing them is what the demonstration is for.
     settings = replace(settings, exit_zero=True)
-    return answer(analyze(runs, settings, quiet=quiet), settings, quiet=quiet, verbose=verbose, curves=curves)
+    return answer(analyze_many(runs, settings, quiet=quiet), settings, quiet=quiet, verbose=verbose, curves=curves)
 
 
 def bundled_runs() -> list[str]:

@@ -106,6 +106,11 @@ def command(
         raise UsageError(f"'{printable(format)}' is not a format of lr-find.", f"Choose from: {', '.join(FORMATS)}.")
     if plot is not None and not plot.lower().endswith(PLOTS):
         raise UsageError(f"--plot: {printable(plot)} has no known ending.", f"Choose from: {', '.join(PLOTS)}.")
+    if plot is not None:
+        from convergence_cli.plots.door import needs_matplotlib
+
+        # Before the search, which takes its time.
+        needs_matplotlib()
     one_blas_thread()
     from convergence_cli.lr_find.asking import DEMO, asked
 
@@ -191,7 +196,7 @@ def _searched(target: Any, wanted: Any, show: Callable[[str], None] | None) -> L
         from convergence_cli.lr_find.door import find_learning_rate
     except ImportError as error:
         raise CtroubleshootError(
-            "lr-find trains with PyTorch, which is not installed.", "Install: pip install 'ctroubleshoot[torch]'"
+            "lr-find trains with PyTorch, which is not installed.", "Install: pip install 'convergence-cli[torch]'"
         ) from error
     from dataclasses import replace
 
@@ -212,7 +217,7 @@ def _searched(target: Any, wanted: Any, show: Callable[[str], None] | None) -> L
 
 
 def _draw(answer: LearningRate, path: str) -> None:
-    from convergence_cli.reporters.rate_plot import draw
+    from convergence_cli.plots.sweep import draw
 
     write_bytes(draw(answer, path.rsplit(".", 1)[1].lower()), path)
 

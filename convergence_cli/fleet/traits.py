@@ -11,7 +11,6 @@ import re
 from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from convergence_cli.model import FAILING, Group, Trait
@@ -172,7 +171,7 @@ def groups(rows: Sequence[RunRow], columns: Columns, keys: Sequence[str]) -> tup
                 labels=dict(Counter(row.label for row in own)),
                 best=None if best is None else best[0],
                 best_run=None if best is None else best[1],
-                median=median(value for value, _ in known) if known else None,
+                median=_median([value for value, _ in known]) if known else None,
             )
         )
     failing = {id(group): sum(count for label, count in group.labels.items() if label in FAILING) for group in found}
@@ -181,6 +180,12 @@ def groups(rows: Sequence[RunRow], columns: Columns, keys: Sequence[str]) -> tup
             found, key=lambda group: (-failing[id(group)] / group.runs, str(sorted(map(str, group.settings.values()))))
         )
     )
+
+
+def _median(values: Sequence[float]) -> float:
+    ordered = sorted(values)
+    half = len(ordered) // 2
+    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
 
 
 def _is_number(value: Any) -> bool:

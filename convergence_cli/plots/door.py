@@ -140,5 +140,5 @@ def needs_matplotlib() -> None:
     except ImportError as error:
         raise CtroubleshootError(
             "Pictures are drawn with matplotlib, which is not installed.",
-            "Install: pip install 'ctroubleshoot[plot]'",
+            "Install: pip install 'convergence-cli[plot]'",
         ) from error

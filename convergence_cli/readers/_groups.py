@@ -40,7 +40,7 @@ _NOT_RUNS = re.compile(
     r"|^time_left\.tsv$|^(requirements|license|readme|labels|vocab|merges|diff|conda-environment).*\.txt$|^tune_results\.csv$"
 )
 _MMENGINE_SCALARS = "scalars.json"
-_WANDB_RUN = re.compile(r"^(offline-)?run-\d{8}_\d{6}-")
+WANDB_RUN = re.compile(r"^(offline-)?run-\d{8}_\d{6}-")
 _WANDB_DEBUG = re.compile(r"^debug(-internal|-core)?\.log$")
 _CHECKPOINT = re.compile(r"^checkpoint-(\d+)$")
 
@@ -193,7 +193,7 @@ def _of_wandb_itself(path: Path) -> bool:
     return (
         path.parent.name == "logs"
         and _WANDB_DEBUG.match(path.name) is not None
-        and _WANDB_RUN.match(path.parent.parent.name) is not None
+        and WANDB_RUN.match(path.parent.parent.name) is not None
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from convergence_cli.errors import SourceError
 from convergence_cli.printable import printable
+from convergence_cli.readers._groups import WANDB_RUN
 from convergence_cli.readers._guard import MAX_CONFIG_BYTES, MAX_YAML_BYTES, Source, parse_json, parse_yaml
 from convergence_cli.readers._json_table import number
 
@@ -24,7 +25,6 @@ _FILES = (
     "params.json", "params.yaml", "training_args.json", "run_config.json", ".hydra/config.yaml",
 )  # fmt: skip
 LR_FIND_FILE, STARTED_FILE = "lr-find.json", "wandb-metadata.json"
-_WANDB_RUN = re.compile(r"^(offline-)?run-\d{8}_\d{6}-")
 _LOG_FOLDER = re.compile(r"^(train|logs?|metrics|checkpoint-\d+|version_\d+|tensorboard|tb)$")
 
 # canonical key: the names it goes by, the surest first. Compared in lower case, "-" as "_".
@@ -107,7 +107,7 @@ def files_beside(folder: Path, beside: Path) -> list[Path]:
 
 
 def _places(folder: Path) -> list[Path]:
-    if _WANDB_RUN.match(folder.name):
+    if WANDB_RUN.match(folder.name):
         return [folder, folder / "files"]
     return [folder, folder.parent] if _LOG_FOLDER.match(folder.name) else [folder]
 

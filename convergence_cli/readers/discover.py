@@ -95,21 +95,6 @@ def listing(path: str) -> Listing:
     return Listing(path, Source(where, path))
 
 
-def discover(path: str, *, patterned: bool = False) -> Found:
-    """The runs at ``path`` (a file, a folder, or one of ``STANDARD_INPUT``).
-
-    ``patterned``: a pattern will say how to read text: a file named by itself is read by it, in a folder those
-    that no other reader knows. Raises ``SourceError`` where the path is missing or holds no log at all.
-    """
-    found = listing(path)
-    if found.source is not None:
-        return Found((single(found.source, patterned),), ())
-    told = candidates_of(found.groups, patterned=patterned, alone=len(found.groups) == 1)
-    if not told.candidates and not told.errors and not found.errors:
-        raise no_log(found)
-    return Found(told.candidates, (*found.errors, *told.errors))
-
-
 def candidates_of(groups: Sequence[Group], *, patterned: bool = False, alone: bool = False) -> Found:
     """The runs in ``groups``; a group that looks like a log and is none, or that is ``alone``, is an error."""
     candidates, errors = [], []

@@ -65,7 +65,7 @@ def _read(source: Source) -> list[Run]:
     except ImportError as error:
         raise source.error(
             "is Parquet, which is read with pyarrow, and that is not installed.",
-            "Install: pip install 'ctroubleshoot[parquet]', or write the rows as CSV.",
+            "Install: pip install 'convergence-cli[parquet]', or write the rows as CSV.",
         ) from error
     with source.open_raw() as stream, _failing_in_words(source, pa):
         limits = {"thrift_string_size_limit": MAX_FOOTER_STRING, "thrift_container_size_limit": MAX_FOOTER_ITEMS}

@@ -9,6 +9,7 @@ from convergence_cli.printable import counted, printable
 from convergence_cli.reporters._layout import cells, cut, cut_middle
 from convergence_cli.reporters._sparkline import sparkline
 from convergence_cli.reporters._wording import number, percent, sentence, split_by_label, value
+from convergence_cli.row import thinned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -74,10 +75,7 @@ def _table(rows: Sequence[RunRow], titles: Sequence[str], page: Page) -> Iterato
 
 
 def _spark(row: RunRow, width: int, page: Page) -> str:
-    count = min(width, len(row.spark))
-    parts = [row.spark[at * len(row.spark) // count : (at + 1) * len(row.spark) // count] for at in range(count)]
-    values = [None if None in part else max(one for one in part if one is not None) for part in parts]
-    return sparkline(values, page.glyphs.levels, page.glyphs.bad)
+    return sparkline(thinned(row.spark, width), page.glyphs.levels, page.glyphs.bad)
 
 
 def _why(row: RunRow, page: Page) -> str:

@@ -163,15 +163,3 @@ def pack(parts: Sequence[str], joint: str, width: int, *, indent: str = "", more
             longer = indent + part
         line = cut(longer, width, more)
     return [*lines, line]
-
-
-def join_cut(parts: Sequence[str], joint: str, width: int, more: str) -> str:
-    """As many whole ``parts`` as fit into ``width`` columns; ``more`` where some had to be left out."""
-    text = ""
-    for index, part in enumerate(parts):
-        longer = f"{text}{joint}{part}" if text else part
-        room = width - (cells(more) + 1 if index < len(parts) - 1 else 0)
-        if cells(longer) > room:
-            return f"{text} {more}" if text else cut(part, width, more)
-        text = longer
-    return text

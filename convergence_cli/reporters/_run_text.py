@@ -16,7 +16,6 @@ from convergence_cli.reporters._wording import (
     changes,
     could_not_look,
     dumped,
-    likely_causes,
     number,
     pairs,
     percent,
@@ -25,6 +24,7 @@ from convergence_cli.reporters._wording import (
     unit,
     worst_first,
 )
+from convergence_cli.row import likely_causes
 
 if TYPE_CHECKING:
     from convergence_cli.model import Cause, Finding, Remedy, RunReport

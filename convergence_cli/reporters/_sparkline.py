@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from convergence_cli.row import finite, thinned
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -44,21 +46,4 @@ def columns(curve: Mapping[str, Any], width: int) -> list[float | None]:
 
     A column shows its highest mean, so that no spike is lost, and None where any of it is not finite.
     """
-    means = [_finite(mean) for mean in curve.get("mean", ())]
-    if not means or width <= 0:
-        return []
-    count = min(width, len(means))
-    drawn: list[float | None] = []
-    for column in range(count):
-        group = means[column * len(means) // count : (column + 1) * len(means) // count]
-        known = [mean for mean in group if mean is not None]
-        drawn.append(max(known) if len(known) == len(group) else None)
-    return drawn
-
-
-def _finite(value: Any) -> float | None:
-    try:
-        number = float(value) if isinstance(value, (int, float)) else math.nan
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
+    return thinned([finite(mean) for mean in curve.get("mean", ())], width)

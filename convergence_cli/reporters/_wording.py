@@ -8,19 +8,18 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from convergence_cli.model import FAILING
 from convergence_cli.printable import counted, printable
 from convergence_cli.row import RunRow, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from convergence_cli.model import Cause, Finding, Remedy, Report, RunError, RunReport, Where
+    from convergence_cli.model import Finding, Remedy, Report, RunError, RunReport, Where
 
 MAX_SENTENCE = 2000
 _NUMBERED = re.compile(r"(?s)(.*)(#\d+)")
-# A cause from here on is named; one from there on has its consequences folded under it.
-LIKELY_FROM, FOLDED_FROM = 0.15, 0.5
+# A cause from here on has its consequences folded under it.
+FOLDED_FROM = 0.5
 SEVERITY_RANK = {"error": 0, "warning": 1, "note": 2}
 
 
@@ -183,10 +182,3 @@ def verdict_line(run: RunReport) -> str:
     verdict = run.verdict
     sure = "" if verdict.label == "undetermined" else f" ({percent(verdict.confidence)})"
     return f"{verdict.label}{sure}: {printable(verdict.state)}"
-
-
-def likely_causes(run: RunReport) -> tuple[Cause, ...]:
-    """The causes that are worth naming; none of a run with which nothing seems to be wrong."""
-    likely = tuple(cause for cause in run.causes if cause.probability >= LIKELY_FROM)
-    sick = run.verdict.label in FAILING or bool(run.remedies)
-    return likely if sick else ()

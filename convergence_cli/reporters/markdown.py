@@ -13,7 +13,6 @@ from convergence_cli.reporters._wording import (
     changes,
     could_not_look,
     dumped,
-    likely_causes,
     percent,
     place,
     sentence,
@@ -22,7 +21,7 @@ from convergence_cli.reporters._wording import (
     unread,
     worst_first,
 )
-from convergence_cli.row import rows_of
+from convergence_cli.row import likely_causes, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

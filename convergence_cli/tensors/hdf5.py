@@ -68,7 +68,8 @@ def _h5py(source: Source) -> Any:
         return import_module("h5py")
     except ImportError as error:
         raise source.error(
-            "is HDF5, which is read with h5py, and that is not installed.", "Install: pip install 'ctroubleshoot[hdf5]'"
+            "is HDF5, which is read with h5py, and that is not installed.",
+            "Install: pip install 'convergence-cli[hdf5]'",
         ) from error
 
 

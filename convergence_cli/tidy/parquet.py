@@ -60,7 +60,7 @@ def pyarrow_modules() -> tuple[Any, Any]:
     except ImportError as error:
         raise UsageError(
             "Parquet is written by pyarrow, which is not installed.",
-            "Install: pip install 'ctroubleshoot[parquet]', or choose another --format: csv, jsonl, sqlite.",
+            "Install: pip install 'convergence-cli[parquet]', or choose another --format: csv, jsonl, sqlite.",
         ) from error
 
 

@@ -17,8 +17,8 @@ import pytest
 from convergence_cli.errors import SourceError
 from convergence_cli.pipeline import analyze_paths, read_paths
 from convergence_cli.readers import _groups
-from convergence_cli.readers.discover import discover
 from convergence_cli.settings import Settings
+from tests.readers.discovered import discover
 
 if TYPE_CHECKING:
     from convergence_cli.model import Report

@@ -18,9 +18,9 @@ from convergence_cli.pipeline import analyze_paths, read_paths
 from convergence_cli.readers import best_reader, recorder
 from convergence_cli.readers._collect import KEPT_POINTS
 from convergence_cli.readers._guard import ReadOptions, Source
-from convergence_cli.readers.discover import discover
 from convergence_cli.settings import Settings
 from convergence_cli.tensors.recorder import read_record
+from tests.readers.discovered import discover
 
 if TYPE_CHECKING:
     from convergence_cli.model import Curve, Run

@@ -21,9 +21,9 @@ from convergence_cli.readers import smdebug
 from convergence_cli.readers._guard import ReadOptions, Source
 from convergence_cli.readers._smdebug_index import open_saved, records
 from convergence_cli.readers._smdebug_trial import open_trial
-from convergence_cli.readers.discover import discover
 from convergence_cli.settings import Settings
 from convergence_cli.tensors.smdebug import read_trial
+from tests.readers.discovered import discover
 
 if TYPE_CHECKING:
     from convergence_cli.model import Run

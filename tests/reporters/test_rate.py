@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from convergence_cli.learning_rate import LearningRate, Probe, Refusal
-from convergence_cli.reporters import Look, rate_json, rate_plot, rate_text
+from convergence_cli.plots.sweep import draw
+from convergence_cli.reporters import Look, rate_json, rate_text
 
 RATES = tuple(10 ** (-6 + place / 10) for place in range(60))
 ANSWER = LearningRate(
@@ -100,7 +101,7 @@ def test_json_is_strict_and_complete(answer: LearningRate) -> None:
 
 @pytest.mark.parametrize("answer", [ANSWER, REFUSED, LearningRate(0.1, why=HOSTILE)])
 def test_a_page_is_whole_and_inert(answer: LearningRate) -> None:
-    page = rate_plot.draw(answer, "html").decode()
+    page = draw(answer, "html").decode()
     assert "<script" not in page
     assert "\x1b" not in page
     assert "\u202e" not in page
@@ -110,8 +111,8 @@ def test_a_page_is_whole_and_inert(answer: LearningRate) -> None:
 
 
 def test_the_same_answer_gives_the_same_picture() -> None:
-    assert rate_plot.draw(ANSWER, "svg") == rate_plot.draw(ANSWER, "svg")
-    assert rate_plot.draw(ANSWER, "png")[:4] == b"\x89PNG"
+    assert draw(ANSWER, "svg") == draw(ANSWER, "svg")
+    assert draw(ANSWER, "png")[:4] == b"\x89PNG"
 
 
 def test_hostile_text_reaches_no_terminal() -> None:

@@ -20,9 +20,9 @@ from tensorboard.util.tensor_util import make_tensor_proto
 
 from convergence_cli.readers import tensorboard
 from convergence_cli.readers._guard import ReadOptions, Source
-from convergence_cli.readers.discover import discover
 from convergence_cli.tensor_stats import QUANTILES, TensorStats
 from convergence_cli.tensors.histograms import Histogram, read_histograms, statistics
+from tests.readers.discovered import discover
 
 RANDOM = np.random.default_rng(11)
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from convergence_cli.model import FAILING
-from convergence_cli.reporters._wording import likely_causes, sentence, value
+from convergence_cli.reporters._wording import sentence, value
 from convergence_cli.reporters.page.markup import code, fold, items, lines, share, text
+from convergence_cli.row import likely_causes
 
 if TYPE_CHECKING:
     from convergence_cli.model import Cause, Remedy, RunReport

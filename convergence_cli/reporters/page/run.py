@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from convergence_cli.reporters._wording import likely_causes, number, unit, value
+from convergence_cli.reporters._wording import number, unit, value
 from convergence_cli.reporters.page.causes import causes_section, remedies_section
 from convergence_cli.reporters.page.findings import PICTURES, finding_cards
 from convergence_cli.reporters.page.heat import layers_of
@@ -16,6 +16,7 @@ from convergence_cli.reporters.page.panels import Charts, charts_of, overview, r
 from convergence_cli.reporters.page.reading import reading_section, rules_section
 from convergence_cli.reporters.page.tensors import tensor_section
 from convergence_cli.reporters.page.trace import number as checked
+from convergence_cli.row import likely_causes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

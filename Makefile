@@ -13,7 +13,7 @@ LR_CACHE ?= .bench/lr_find
 LR_PEERS := .venv-lr-peers/.installed
 
 .PHONY: demo test test-integrations lint coverage dev docs fixtures clean
-.PHONY: bench-corpus bench-startup bench-series bench-render bench-fleet bench-read bench-tensors bench-stats bench-smdebug bench-recorder
+.PHONY: bench-corpus bench-startup bench-series bench-render bench-fleet bench-trackers bench-read bench-tensors bench-stats bench-smdebug bench-recorder
 .PHONY: bench-lr-find zoo bench-zoo bench-classifiers fit-classifier bench-causes bench-repair fit-causes
 
 demo: $(STAMP)
@@ -59,6 +59,16 @@ bench-startup: $(STAMP)
 
 bench-read: $(STAMP)
 	@for what in csv tensorboard jsonl text; do $(BIN)/python benchmarks/read_$$what.py || exit 1; done
+
+# W&B's own reader in Python was last part of 0.29; some six minutes on two cores.
+bench-trackers: $(STAMP) .venv-wandb/.installed
+	@WANDB_PYTHON=.venv-wandb/bin/python $(BIN)/python benchmarks/read_wandb.py
+	@$(BIN)/python benchmarks/read_mlflow.py
+
+.venv-wandb/.installed:
+	$(PYTHON) -m venv .venv-wandb
+	.venv-wandb/bin/python -m pip install --quiet wandb==0.29.0
+	@touch $@
 
 bench-stats: $(STAMP)
 	@$(BIN)/python benchmarks/stats.py
@@ -146,4 +156,4 @@ fixtures:
 		.venv-fixtures/bin/python fixtures/make_$$what.py; done
 
 clean:
-	rm -rf $(VENV) .venv-fixtures .venv-integrations .venv-lr-peers .venv-docs .docs site build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
+	rm -rf $(VENV) .venv-fixtures .venv-integrations .venv-lr-peers .venv-docs .venv-wandb .docs site build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

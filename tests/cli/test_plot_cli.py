@@ -124,7 +124,7 @@ def test_without_matplotlib_one_sentence_says_what_to_install(
     assert done.stdout == ""
     assert done.stderr == (
         "ctroubleshoot: Pictures are drawn with matplotlib, which is not installed."
-        " Install: pip install 'ctroubleshoot[plot]'\n"
+        " Install: pip install 'convergence-cli[plot]'\n"
     )
     assert not list(folder.glob("*.png"))
 

@@ -169,5 +169,5 @@ def test_junk(place: Path, junk: bytes) -> None:
 
 def test_without_pyarrow_one_sentence_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(SourceError, match=r"not installed.*ctroubleshoot\[parquet\]"):
+    with pytest.raises(SourceError, match=r"not installed.*convergence-cli\[parquet\]"):
         runs(WHOLE, tmp_path)

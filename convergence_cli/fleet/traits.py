@@ -45,8 +45,12 @@ class _Split:
 
 
 def varied(columns: Columns) -> dict[str, Any]:
-    """Each setting that differs between the runs, with its values, or the lowest and highest of many numbers."""
+    """Each setting that differs between the runs, with its values, or the lowest and highest of many numbers.
+
+    Settings with several values come before those that only some of the runs tell.
+    """
     found: dict[str, Any] = {}
+    told_by_some: set[str] = set()
     seen: list[list[Any]] = []
     for key in columns.differing():
         column = columns.values(key)
@@ -66,7 +70,9 @@ def varied(columns: Columns) -> dict[str, Any]:
             found[key] = [counted(len(values), "value")]
         if None in column:
             found[key].append(UNSET)
-    return found
+        if len(values) < 2:
+            told_by_some.add(key)
+    return {key: found[key] for key in sorted(found, key=told_by_some.__contains__)}
 
 
 def traits(rows: Sequence[RunRow], columns: Columns) -> tuple[Trait, ...]:

@@ -74,7 +74,7 @@ def _read(source: Source) -> list[Run]:
         columns = _columns(source, pa, schema)
         if file.metadata.num_rows > MAX_ROWS:
             raise source.error(f"declares {file.metadata.num_rows:,} rows.", f"Keep at most {MAX_ROWS:,} of them.")
-        check_pages(source, file.metadata, columns)
+        check_pages(source, _footer(source), columns)
         runs = TidyRuns(source)
         for told in _told(schema.metadata or {}):
             runs.about(str(told.get("run", "")), told)
@@ -147,7 +147,10 @@ def _coded(column: Any, rows: int) -> tuple[IntArray, list[str | None]]:
         return np.zeros(rows, dtype=np.int64), [None]
     coded = column if hasattr(column, "indices") else column.dictionary_encode()
     index = np.asarray(coded.indices.fill_null(-1).to_numpy(zero_copy_only=False), dtype=np.int64) + 1
-    return index, [None, *coded.dictionary.to_pylist()]
+    texts = [None, *coded.dictionary.to_pylist()]
+    if rows and not 0 <= int(index.min()) <= int(index.max()) < len(texts):
+        raise ValueError("a row names a text that its dictionary does not have")
+    return index, texts
 
 
 def _told(metadata: dict[bytes, bytes]) -> Iterator[dict[str, Any]]:

@@ -26,12 +26,14 @@ class Raw:
         self._folder, self._patterns, self._worker = out / "raw", tuple(patterns), worker
         self._kept: dict[str, Tensor] = {}
 
+    def wants(self, kind: str, name: str) -> bool:
+        """Whether a tensor of this ``kind`` and ``name`` is asked for."""
+        names = (name, name.rpartition(".")[0], f"{kind}/{name}")
+        return any(fnmatchcase(one, pattern) for pattern in self._patterns for one in names)
+
     def keep(self, kind: str, name: str, tensor: Tensor) -> None:
         """Copy ``tensor`` to the host, if it is asked for."""
-        if not self._patterns:
-            return
-        names = (name, name.rpartition(".")[0], f"{kind}/{name}")
-        if any(fnmatchcase(one, pattern) for pattern in self._patterns for one in names):
+        if self.wants(kind, name):
             if tensor.is_sparse:
                 tensor = tensor.to_dense()
             self._kept[f"{kind}/{name}"] = tensor.detach().to("cpu", copy=True).contiguous()

@@ -173,6 +173,7 @@ class Sampled:
                 # A number beside the inputs: of transformers' trainer, how many tokens there are.
                 continue
             self._other("input", root.prefix + name, tensor)
+            self._input_gradient(root.prefix + name, tensor)
             self._batch = self._batch or tensor.shape[0]
         found = tensor_in(output)
         if found is None:
@@ -199,6 +200,12 @@ class Sampled:
             self._jobs.append(
                 lambda step: [] if self._given_labels else classes.lines_of_classes(step, job() or beside())
             )
+
+    def _input_gradient(self, name: str, tensor: Tensor) -> None:
+        """Where the user asks for the gradient at an input (``x.requires_grad_()``), it can be saved as it is."""
+        if tensor.requires_grad and self._raw.wants("gradient", name):
+            keep = self._guard(lambda gradient: self._raw.keep("gradient", name, gradient))
+            self._hooks.append(_Handled(tensor.register_hook(keep)))  # type: ignore[no-untyped-call]
 
     def _other(self, kind: str, name: str, tensor: Tensor) -> None:
         shape = tuple(tensor.shape)

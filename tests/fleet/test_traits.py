@@ -108,6 +108,12 @@ def test_settings_that_differ_are_told_with_their_values() -> None:
     assert varied(columns(settings)) == {"b": [0, 1], "lr": [0.001, 0.02], "m": ["x", "unset"]}
 
 
+def test_settings_that_only_some_runs_tell_come_last() -> None:
+    assert list(varied(columns([{"a": 1, "lr": 0.1}, {"lr": 0.2}, {"c": 1, "lr": 0.1, "d": 2}, {"d": 1}]))) == [
+        "d", "lr", "a", "c",
+    ]  # fmt: skip
+
+
 @given(st.lists(st.dictionaries(st.sampled_from("abc"), st.integers(0, 2)), max_size=8))
 def test_columns_give_back_what_was_added(settings: list[dict[str, int]]) -> None:
     found = columns(settings)

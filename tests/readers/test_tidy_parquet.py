@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -122,8 +123,15 @@ def test_pages_are_counted_as_the_format_has_them(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     path.write_bytes(table({**ROWS, "note": ["y" * 5000] * 4}, write_page_checksum=True))
     source = Source(path, path.name)
+    footer = tidy_parquet._footer(source)
+    names = set(pq.ParquetFile(path).schema.names)
+    pages.check_pages(source, footer, names)
     metadata = pq.ParquetFile(path).metadata
-    pages.check_pages(source, metadata, set(metadata.schema.names))
+    chunks = [metadata.row_group(0).column(index) for index in range(metadata.num_columns)]
+    assert list(pages._chunks(source, footer)) == [
+        (one.path_in_schema, one.dictionary_page_offset or one.data_page_offset, one.total_compressed_size)
+        for one in chunks
+    ]
 
 
 def whole() -> bytes:
@@ -158,6 +166,28 @@ def test_nothing_but_our_errors_escapes(place: Path, at: int, bits: int, more: b
     except SourceError:
         return
     assert all(curve.points for run in found for curve in run.curves)
+
+
+def test_a_footer_that_does_not_fit_together_ends_no_process(place: Path) -> None:
+    # Asked for a column, pyarrow 26 ends the process at sizes in the footer that contradict one another.
+    for at, bits, more in ((1967, 200, b"\xc9"), (1812, 86, b""), (1885, 250, b"\xb0"), (613, 6, b"\x0b")):
+        data = bytearray(WHOLE)
+        data[at] ^= bits
+        data[at + 1 : at + 1 + len(more)] = more
+        script = (
+            "import sys; from pathlib import Path\n"
+            "from convergence_cli.errors import SourceError\n"
+            "from convergence_cli.readers import tidy_parquet\n"
+            "from convergence_cli.readers._guard import ReadOptions, Source\n"
+            "path = Path(sys.argv[1])\n"
+            "try: tidy_parquet.read([Source(path, path.name)], ReadOptions())\n"
+            "except SourceError as error: print(error)"
+        )
+        (place / "broken.parquet").write_bytes(data)
+        done = subprocess.run(
+            [sys.executable, "-c", script, str(place / "broken.parquet")], capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 @settings(max_examples=60, deadline=None)

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from convergence_cli.row import RunRow
 
 SHOWN_ROWS = 2000
-_SHOWN_VALUES, _NAME = 8, 44
+_SHOWN_VALUES, _NAME = 9, 44
+_UNSET = "unset"
 _HEADS = (
     ("run", "text"),
     ("verdict", "number"),
@@ -121,8 +122,11 @@ def differing(fleet: Fleet | None) -> str:
 
 def _parts(fleet: Fleet) -> Iterator[str]:
     if fleet.varied:
-        told = ((code(key), ", ".join(text(value(one), 60) for one in _listed(found))) for key, found in _varied(fleet))
-        yield f"<h3>What differs between them</h3>{facts(told)}"
+        shown = _varied(fleet)
+        told = ((code(key), ", ".join(text(value(one), 60) for one in _listed(found))) for key, found in shown)
+        more = len(fleet.varied) - len(shown)
+        rest = f'<p class="quiet">and {counted(more, "more setting")}</p>' if more else ""
+        yield f"<h3>What differs between them</h3>{facts(told)}{rest}"
     if fleet.groups:
         rows = (_group(group, fleet.group_by) for group in fleet.groups)
         heads = [*(text(key, 60) for key in fleet.group_by), "runs", "verdicts", "best loss", "median", "best run"]
@@ -130,7 +134,9 @@ def _parts(fleet: Fleet) -> Iterator[str]:
 
 
 def _varied(fleet: Fleet) -> list[tuple[str, Any]]:
-    return list(fleet.varied.items())[:20]
+    """Many settings of one framework that the other runs do not tell of would bury those that were tried out."""
+    several = sum(len(_listed(found)) > 2 or (_UNSET not in _listed(found)) for found in fleet.varied.values())
+    return list(fleet.varied.items())[: min(max(several, 8), 20)]
 
 
 def _listed(found: Any) -> list[Any]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from convergence_cli.model import SEVERITIES
 from convergence_cli.printable import printable
 from convergence_cli.reporters._layout import cut_middle
 from convergence_cli.reporters._wording import number, percent
@@ -86,7 +87,9 @@ def heat_map(layers: Layers, measure: str, findings: Sequence[Finding], unit: st
             if kind:
                 shades.setdefault(kind, []).append(f"M{column} {place}h1v1h-1z")
     cells = "".join(f'<path class="{kind}" d="{"".join(parts)}"/>' for kind, parts in sorted(shades.items()))
-    frames = "".join(_frame(finding, layers, rows) for finding in findings)
+    frames = [(finding.severity, frame) for finding in findings if (frame := _frame(finding, layers, rows))]
+    drawn = "".join(frame for _, frame in frames)
+    framed = next((severity for severity in SEVERITIES if severity in {one for one, _ in frames}), "")
     stride = 1 if tall > 12 else 2
     names = "".join(
         f'<text x="100%" dx="-6" y="{place * tall + tall - 5 + (tall < 12)}" text-anchor="end">'
@@ -104,13 +107,13 @@ def heat_map(layers: Layers, measure: str, findings: Sequence[Finding], unit: st
     )
     return (
         f'<figure class="heat" data-measure="{measure}" data-rows="{",".join(map(str, rows))}">'
-        f"<figcaption>{text(_TITLES[measure])}{_legend(low, high, share)}</figcaption><div>"
+        f"<figcaption>{text(_TITLES[measure])}{_legend(low, high, share, framed)}</figcaption><div>"
         f'<svg class="names" aria-hidden="true" height="{height + 22}">{names}</svg>'
         f'<svg class="cells" role="img" aria-labelledby="{uid}-t {uid}-d" width="100%" height="{height + 22}">'
         f'<title id="{uid}-t">{text(_TITLES[measure])} by layer and {text(unit)}</title>'
         f'<desc id="{uid}-d">{text(words)}</desc>'
         f'<svg viewBox="0 0 {count} {len(rows)}" preserveAspectRatio="none" width="100%" height="{height}">'
-        f"{cells}{frames}</svg>{edge}</svg></div></figure>"
+        f"{cells}{drawn}</svg>{edge}</svg></div></figure>"
     )
 
 
@@ -152,12 +155,13 @@ def _shades(told: Sequence[float], share: bool) -> tuple[Any, float, float]:
     return shade, low, high
 
 
-def _legend(low: float, high: float, share: bool) -> str:
+def _legend(low: float, high: float, share: bool, framed: str) -> str:
     swatches = "".join(f'<rect class="q{at}" x="{at * 14}" width="14" height="12"/>' for at in range(SHADES))
     ends = ("0 %", "100 %") if share else (number(low), number(high))
     scale = "" if share else ", log"
+    frame = f'<span class="frame-key {framed}">a finding</span>' if framed else ""
     return (
-        f'<span class="legend"><span class="zero-key">zero</span>{ends[0]}'
+        f'<span class="legend">{frame}<span class="zero-key">zero</span>{ends[0]}'
         f'<svg aria-hidden="true" width="{14 * SHADES}" height="12">{swatches}</svg>{ends[1]}{scale}</span>'
     )
 

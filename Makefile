@@ -12,7 +12,7 @@ REPAIR_SIZE ?= 1
 LR_CACHE ?= .bench/lr_find
 LR_PEERS := .venv-lr-peers/.installed
 
-.PHONY: demo test test-integrations lint coverage dev docs fixtures clean
+.PHONY: demo test test-integrations lint coverage dev docs check-docs fixtures clean
 .PHONY: bench-corpus bench-startup bench-series bench-render bench-fleet bench-trackers bench-read bench-tensors bench-stats bench-smdebug bench-recorder
 .PHONY: bench-lr-find zoo bench-zoo bench-classifiers fit-classifier bench-causes bench-repair fit-causes
 
@@ -37,6 +37,10 @@ $(INTEGRATIONS): tests/integrations/requirements.txt pyproject.toml constraints.
 docs: $(STAMP) .venv-docs/.installed
 	@OMP_NUM_THREADS=1 $(BIN)/python docs/site_pages/build.py .docs
 	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
+
+# Every page of it in headless Chromium, as benchmarks/site.py says.
+check-docs: docs
+	@$(BIN)/python benchmarks/site.py site
 
 .venv-docs/.installed: docs/requirements.txt
 	$(PYTHON) -m venv .venv-docs

@@ -13,11 +13,24 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    import pandas as pd
+    from matplotlib.figure import Figure
 
     from convergence_cli.tensor_stats import TensorStats
 
     FloatArray = npt.NDArray[np.float64]
     IntArray = npt.NDArray[np.int64]
+
+    class Shown:
+        """What ``notebook`` gives to reports and runs when they are first used."""
+
+        def _repr_html_(self) -> str: ...
+
+        def to_frame(self) -> pd.DataFrame: ...
+
+        def plot(self, kind: str = "curves", **look: Any) -> Figure: ...
+else:
+    Shown = object
 
 Direction = Literal["lower", "higher"]
 Severity = Literal["error", "warning", "note"]
@@ -89,7 +102,7 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Run:
+class Run(Shown):
     """What one run left behind, before anything is judged.
 
     ``config`` holds what the run says of itself under canonical keys (``learning_rate``,
@@ -256,7 +269,7 @@ class TensorTable:
 
 
 @dataclass(frozen=True, slots=True)
-class RunReport:
+class RunReport(Shown):
     """Everything said of one run.
 
     ``summary`` keys: ``points``, ``first_step``, ``last_step``, ``epochs``, ``x`` (what steps mean:
@@ -349,7 +362,7 @@ class Fleet:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class Report(Shown):
     """The whole answer, for every run asked about, the worst first; round-trips through JSON (see ``codec``).
 
     ``fleet`` is there where runs were asked about together.

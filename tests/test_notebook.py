@@ -19,21 +19,21 @@ def test_runs_and_reports_are_shown_as_parts_of_the_page() -> None:
     run = ct.read_run(ROOT / "fixtures/tensors/dead-relu")
     report = ct.diagnose(run)
     for shown in (run, report, ct.Report((report, replace(report, name="other")))):
-        text = shown._repr_html_()  # type: ignore[union-attr]
+        text = shown._repr_html_()
         assert text.startswith('<div class="ctr embedded"><style>')
         assert "<script" not in text
         assert "<svg" in text
-    assert "Likely causes" not in run._repr_html_()  # type: ignore[attr-defined]
+    assert "Likely causes" not in run._repr_html_()
     evil = replace(run, name="<script>alert(1)</script>", path='"><img src=x onerror=y>')
     for shown in (evil, ct.diagnose(evil)):
-        text = shown._repr_html_()  # type: ignore[union-attr]
+        text = shown._repr_html_()
         assert "<script>alert" not in text
         assert "<img" not in text
 
 
 def test_a_run_as_a_table_has_a_row_a_point() -> None:
     run = ct.read_run(ROOT / "convergence_cli/demo/char-rnn")
-    frame = run.to_frame()  # type: ignore[attr-defined]
+    frame = run.to_frame()
     assert {"series", "role", "step", "value"} <= set(frame.columns)
     for curve in run.curves:
         own = frame[frame["series"] == curve.name]
@@ -46,14 +46,14 @@ def test_a_run_as_a_table_has_a_row_a_point() -> None:
 
 def test_reports_as_tables_have_a_row_a_finding_and_a_row_a_run() -> None:
     report = ct.diagnose(ROOT / "convergence_cli/demo/char-rnn")
-    findings = report.to_frame()  # type: ignore[attr-defined]
+    findings = report.to_frame()
     assert findings["rule"].tolist() == [finding.rule for finding in report.findings]
     assert findings["first_step"].tolist() == [finding.where.first_step for finding in report.findings]
-    runs = ct.Report((report,)).to_frame()  # type: ignore[attr-defined]
+    runs = ct.Report((report,)).to_frame()
     assert runs.loc[0, ["label", "cause", "change", "from", "to"]].tolist() == [
         "diverging", "learning-rate-too-high", "learning_rate", 0.6, 0.2,
     ]  # fmt: skip
-    assert len(ct.Report(()).to_frame()) == 0  # type: ignore[attr-defined]
+    assert len(ct.Report(()).to_frame()) == 0
     assert len(replace(report, findings=()).to_frame()) == 0
 
 

@@ -9,7 +9,7 @@ from convergence_cli.plots.curve_marks import mark_best, mark_broken, mark_lanes
 from convergence_cli.plots.missing import NotDrawn
 from convergence_cli.plots.style import FULL, NARROW, QUIET, SERIES, Look, picture, sheet, shown
 from convergence_cli.plots.ticks import figures, write_ticks
-from convergence_cli.reporters._wording import percent, unit, worst_first
+from convergence_cli.reporters._wording import heading, percent, unit, worst_first
 from convergence_cli.reporters.page.marks import finding_span
 from convergence_cli.reporters.page.scale import scale_of
 from convergence_cli.reporters.page.trace import Trace, traces_of
@@ -41,7 +41,7 @@ def figure(run: RunReport, width: float = FULL) -> Figure:
     findings = [one for one in worst_first(run.findings) if finding_span(one) is not None][:MAX_LANES]
     lanes = [_LANE * len(findings) + 2] * bool(findings)
     heights = [_MAIN, *lanes, *small]
-    paper = sheet(width, sum(heights) + 7 + 5 * len(small), verdict_words(run), f"{run.name}: {run.verdict.reason}")
+    paper = sheet(width, sum(heights) + 7 + 5 * len(small), verdict_words(run), f"{heading(run)}: {run.verdict.reason}")
     grid = paper.add_gridspec(len(heights), columns, height_ratios=heights)
     axes = paper.add_subplot(grid[0, :])
     axes.set_gid("main")

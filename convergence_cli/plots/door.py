@@ -44,7 +44,9 @@ def plot_report(report: RunReport, kind: str = "curves", *, width: float = WIDTH
     matplotlib.
     """
     needs_matplotlib()
-    about: dict[str, Any] = {"name": report.name, "unit": str(report.summary.get("x") or "step"), "width": width}
+    from convergence_cli.reporters._wording import heading
+
+    about: dict[str, Any] = {"name": heading(report), "unit": str(report.summary.get("x") or "step"), "width": width}
     if kind == "curves":
         from convergence_cli.plots import curves
 
@@ -81,13 +83,14 @@ def plot_run(
     from convergence_cli.axis import axis_of
     from convergence_cli.pipeline import as_run, diagnose
     from convergence_cli.plots.part import report_on_part, stats_of_part
+    from convergence_cli.reporters._wording import heading
     from convergence_cli.settings import Settings
 
     run = as_run(run, Settings())
     wanted = wanted or Wanted()
     if kind in OF_REPORTS:
         return plot_report(report_on_part(run, report or diagnose(run), wanted), kind, width=wanted.width)
-    about: dict[str, Any] = {"name": run.name, "width": wanted.width}
+    about: dict[str, Any] = {"name": heading(run), "width": wanted.width}
     axis = axis_of(run)
     if kind in ("confusion", "importance"):
         from convergence_cli.plots import confusion, importance
@@ -104,9 +107,10 @@ def plot_run(
 def _of_dumps(run: Run, kind: str, wanted: Wanted, root: str | None, axis: str) -> Figure:
     from convergence_cli.plots import latent, saliency
     from convergence_cli.plots.dumped import dumps_of, opened
+    from convergence_cli.reporters._wording import heading
 
     found = opened(dumps_of(run.path, root), wanted.first, wanted.last)
-    about: dict[str, Any] = {"name": run.name, "unit": axis, "width": wanted.width}
+    about: dict[str, Any] = {"name": heading(run), "unit": axis, "width": wanted.width}
     if kind == "latent":
         return latent.figure(latent.latent_of(found, wanted.layers, wanted.projection), **about)
     return saliency.figure(saliency.saliency_of(found, wanted.layers), **about)

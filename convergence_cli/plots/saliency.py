@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 KIND = "saliency"
 HINT = (
-    "Save both under one name: call x.requires_grad_() before the forward pass, and after the backward pass save"
-    " input/x and gradient/x (= x.grad) in tensors/step_000100.npz."
+    'Record both: call x.requires_grad_() before the forward pass, with Recorder(..., raw=["x"]) for the x of'
+    " forward(self, x); or save input/x and gradient/x (= x.grad) in tensors/step_000100.npz."
 )
 # Pixels, or features, of one sample; more is no picture of this size.
 MAX_VALUES = 3 << 18

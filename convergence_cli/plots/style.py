@@ -122,6 +122,15 @@ def picture(draw: Callable[Given, Figure]) -> Callable[Given, Figure]:
     return drawn
 
 
+class Sheet(Figure):
+    """A figure that a notebook shows without ``pyplot``."""
+
+    def _repr_png_(self) -> bytes:
+        from convergence_cli.plots.writing import encoded
+
+        return encoded(self, "png")
+
+
 def sheet(width: float, height: float, bold: str, under: str, lines: int = 3) -> Figure:
     """An empty figure on no screen, ``width`` millimetres wide, with room for ``height`` millimetres of picture.
 
@@ -133,7 +142,7 @@ def sheet(width: float, height: float, bold: str, under: str, lines: int = 3) ->
     if len(wrapped) > lines:
         wrapped = [*wrapped[: lines - 1], f"{wrapped[lines - 1][: room - 2].rstrip(' .,;')} …"]
     head = 6.5 + 3.9 * len(wrapped)
-    figure = Figure(figsize=(width / INCH, (height + head) / INCH), layout="constrained", facecolor="white")
+    figure = Sheet(figsize=(width / INCH, (height + head) / INCH), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     figure.get_layout_engine().set(rect=(0.004, 0.0, 0.992, height / (height + head)))  # type: ignore[union-attr, call-arg]
     left, top = 1.5 / width, 1 - 1.2 / (height + head)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from convergence_cli.row import RunRow, rows_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from convergence_cli.model import Finding, Remedy, Report, RunError, RunReport, Where
+    from convergence_cli.model import Finding, Remedy, Report, Run, RunError, RunReport, Where
 
 MAX_SENTENCE = 2000
 _NUMBERED = re.compile(r"(?s)(.*)(#\d+)")
@@ -112,6 +113,12 @@ def titles(runs: Sequence[RunReport | RunRow]) -> list[str]:
             if counts[title] > 1:
                 shown[file] = "/".join(file[1].split("/")[-depth:])
     return [printable(shown[name, run.path] + number) for (name, number), run in zip(names, runs, strict=True)]
+
+
+def heading(run: Run | RunReport | RunRow) -> str:
+    """What to call a run that stands alone: with its folder, as most logs are called metrics.csv."""
+    folder = os.path.basename(os.path.dirname(run.path))
+    return printable(f"{folder}/{run.name}" if folder and "/" not in run.name else run.name)
 
 
 def unread(report: Report) -> tuple[list[RunError], list[RunError]]:

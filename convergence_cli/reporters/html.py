@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from convergence_cli.printable import counted
 from convergence_cli.reporters import PLAIN, Look
-from convergence_cli.reporters._wording import severities, titles, unread
+from convergence_cli.reporters._wording import heading, severities, titles, unread
 from convergence_cli.reporters.page.fleet import differing, runs_table, shared
 from convergence_cli.reporters.page.markup import items, text
 from convergence_cli.reporters.page.panels import charts_of, overview
@@ -31,7 +31,7 @@ def render(report: Report, look: Look = PLAIN) -> str:
     """The whole page."""
     rows = rows_of(report.runs)
     names = titles(rows)
-    head = names[0] if len(names) == 1 else counted(len(names), "run") if names else "No verdict"
+    head = heading(rows[0]) if len(names) == 1 else counted(len(names), "run") if names else "No verdict"
     body = _header(report, head, rows) + f"<main>{_main(report, names, look, scripted=True)}</main>" + _footer()
     return page(f"{head} · ctroubleshoot", body)
 
@@ -44,14 +44,14 @@ def part(report: Report) -> str:
 
 def run_part(run: RunReport) -> str:
     """One run for a notebook."""
-    body = f"<h2>{text(run.name)}</h2>{run_section(run, uid_of(run), Manner(scripted=False))}"
+    body = f"<h2>{text(heading(run))}</h2>{run_section(run, uid_of(run), Manner(scripted=False))}"
     return embedded(f'<section class="run">{body}</section>')
 
 
 def reading_part(run: RunReport) -> str:
     """The curves of a run and what was read of it, for a notebook; nothing of a verdict."""
     charts = charts_of(run, uid_of(run))
-    body = f'<h2>{text(run.name)}</h2><div class="curves">{overview(charts)}</div>'
+    body = f'<h2>{text(heading(run))}</h2><div class="curves">{overview(charts)}</div>'
     return embedded(f'<section class="run">{body}<h3>What was read</h3>{reading_section(charts)}</section>')
 
 

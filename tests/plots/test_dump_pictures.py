@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plots.trainings import CLASSES, dumped_with_inputs, recorded_raw
+from plots.trainings import CLASSES, blobs, dumped_with_inputs, recorded_raw
 from sklearn.decomposition import PCA  # type: ignore[import-untyped]
 
+from convergence_cli import diagnose
 from convergence_cli.errors import CtroubleshootError
 from convergence_cli.plots.door import Wanted, encode, plot_run
 from convergence_cli.plots.dumped import MAX_FEATURES, MAX_SAMPLES, dumps_of, opened, take
@@ -115,6 +116,29 @@ def test_pictures_have_their_gradient_over_them(pictures: Path) -> None:
         for alpha in alphas
     )
     assert encode([figure], "pdf")
+
+
+def test_the_recorder_saves_the_gradient_at_an_input_that_asks_for_it(tmp_path: Path) -> None:
+    plain = diagnose(recorded_raw(tmp_path / "plain", raw=()))
+    folder = recorded_raw(tmp_path / "slopes", raw=["x", "label/*"], slopes=True)
+    found = saliency_of(opened(dumps_of(str(folder)), *EVERYTHING))
+    assert (found.step, found.name, found.shape) == (20.0, "x", (60, 1, 8, 8))
+    pictures, labels = blobs()
+    assert found.inputs.reshape(found.shape) == pytest.approx(pictures.numpy())
+    assert found.classes == tuple(labels.tolist())
+    # What tells the classes apart is the bright square: there the output leans on the input.
+    bright = pictures.numpy().reshape(60, -1) > 0.9
+    slopes = np.abs(found.gradients.reshape(60, -1))
+    assert slopes[bright].mean() > 2 * slopes[~bright].mean()
+    assert encode([plot_run(str(folder), "saliency")], "png")
+    # It is no layer's gradient: the same is said of the run.
+    beside = diagnose(folder)
+    assert beside.verdict == plain.verdict
+    assert beside.findings == plain.findings
+    # Without being asked it is not taken.
+    without = recorded_raw(tmp_path / "without", raw=["input/*"], slopes=True)
+    with pytest.raises(NotDrawn, match="No input with the gradient"):
+        plot_run(str(without), "saliency")
 
 
 def test_flat_features_are_bars(flat: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,13 +60,19 @@ def dumped_with_inputs(folder: Path, *, flat: bool = False, steps: int = 30) -> 
     return folder
 
 
-def recorded_raw(folder: Path, *, steps: int = 20) -> Path:
-    """A training under the recorder, which saves the hidden layer and the labels as they are."""
+def recorded_raw(
+    folder: Path, *, steps: int = 20, raw: Sequence[str] = ("activation/2", "label/*"), slopes: bool = False
+) -> Path:
+    """A training under the recorder, which saves the hidden layer and the labels as they are.
+
+    ``slopes``: the input asks for its gradient.
+    """
     torch.manual_seed(0)
     x, y = blobs()
+    x.requires_grad_(slopes)
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.Tanh(), nn.Linear(16, CLASSES))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
-    with Recorder(model, optimizer, out=folder, every=5, raw=["activation/2", "label/*"]) as recorder:
+    with Recorder(model, optimizer, out=folder, every=5, raw=raw) as recorder:
         for _ in range(steps):
             optimizer.zero_grad()
             loss = nn.functional.cross_entropy(model(x), y)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import glob
 import json
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from reporters.browser import QUIET, chromium
 from reporters.pages import EVIL, full
 
 import convergence_cli
@@ -24,19 +22,7 @@ from convergence_cli.settings import Settings
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
 
 ROOT = Path(convergence_cli.__file__).parent.parent
-# A closed machine: nothing that Chromium does of its own accord may be mistaken for a request of the page.
-QUIET = [
-    *("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-quic", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update"),
-]
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-
-
-def chromium() -> str | None:
-    """Where a Chromium is: of the system, or as playwright installs it."""
-    named = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
-    installed = glob.glob(os.path.expanduser("~/.cache/ms-playwright/chromium-*/chrome-linux*/chrome"))
-    return named or (installed[0] if installed else None)
 
 
 pytestmark = pytest.mark.skipif(chromium() is None, reason="needs Chromium: apt-get install chromium")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ nbclient: Any = pytest.importorskip("nbclient", reason="needs nbclient: pip inst
 pytest.importorskip("ipykernel", reason="needs ipykernel: pip install nbclient ipykernel")
 
 ROOT = Path(convergence_cli.__file__).parent.parent
+sys.path.insert(0, str(ROOT / "docs"))
+notebook_page: Any = import_module("site_pages.notebook").notebook_page
 PATH = ROOT / "docs" / "notebook.ipynb"
 # Of the libraries that start the kernel.
 pytestmark = [
@@ -54,3 +58,11 @@ def test_the_notebook_runs_and_shows_reports_tables_and_pictures(tmp_path: Path)
     assert any("non-finite-gradient-norm" in table for table in tables)
     assert any("val_loss" in table and "count" in table for table in tables)
     assert told[cells[-1].source.splitlines()[-1]]["text/plain"] == "['GN101']"
+
+    text, pictures = notebook_page(notebook)
+    assert [data[:4] for data in pictures.values()] == [b"\x89PNG"] * 2
+    assert all(f"]({path})" in text for path in pictures)
+    assert text.count("```python") == len(cells)
+    assert "LC001" in text
+    assert "non-finite-gradient-norm</td>" in text
+    assert "<script" not in text

@@ -133,7 +133,7 @@ def test_words_that_name_no_run_are_refused(words: str) -> None:
 
 
 def test_links_lead_to_pages_and_headings(pages: dict[str, str], made: dict[str, str]) -> None:
-    named = {f"rules/{rules.file_of(rule)}" for rule in all_rules()}
+    named = {f"rules/{rules.file_of(rule)}" for rule in all_rules()} | {build.NOTEBOOK_PAGE}
     whole = pages | {f"rules/{rules.file_of(rule)}": made[rule.code] for rule in MADE}
     for name, page in whole.items():
         for link in _LINK.findall(_FENCED.sub("", page)):
@@ -171,6 +171,7 @@ def test_the_menu_has_every_page(pages: dict[str, str]) -> None:
                 gather(one)
 
     gather(config["nav"])
+    pages = {**pages, build.NOTEBOOK_PAGE: ""}
     assert sorted(listed) == sorted(pages)
     gather(json.loads(json.dumps(rules.menu())))
     assert sorted(listed) == sorted([*pages, *(f"rules/{rules.file_of(rule)}" for rule in all_rules())])

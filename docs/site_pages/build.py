@@ -19,6 +19,7 @@ sys.path.insert(0, str(ROOT / "docs"))
 from convergence_cli.reporters.page.skeleton import asset  # noqa: E402
 from convergence_cli.rules import Rule, all_rules  # noqa: E402
 from site_pages.api import MARKER, reference  # noqa: E402
+from site_pages.notebook import executed, notebook_page  # noqa: E402
 from site_pages.rules import causes_page, file_of, index_page, menu, rule_page  # noqa: E402
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 # Pages of the site that are files elsewhere in the repository.
 ELSEWHERE = {"README.md": "index.md", "SECURITY.md": "security.md", "CHANGELOG.md": "changelog.md",
              "CONTRIBUTING.md": "contributing.md"}  # fmt: skip
+# Executed, and so no part of what `pages` gives.
+NOTEBOOK, NOTEBOOK_PAGE = "docs/notebook.ipynb", "notebook.md"
 _LINK = re.compile(r"(?<=\]\()(?!https?:|#|mailto:)([^)#\s]+)")
 _DARK = re.compile(r"@media \(prefers-color-scheme:dark\)\{\.ctr:not\(\.embedded\)\{(.*?)\}\}", re.DOTALL)
 
@@ -54,6 +57,8 @@ def _translated(path: Path) -> str:
         target = (path.parent / link[1]).resolve().relative_to(ROOT).as_posix()
         if target in ELSEWHERE:
             return ELSEWHERE[target]
+        if target == NOTEBOOK:
+            return NOTEBOOK_PAGE
         if target.startswith("docs/") and target.endswith(".md"):
             return target.removeprefix("docs/")
         raise ValueError(f"{path.name} links to {link[1]}, which is no page of the site")
@@ -74,15 +79,18 @@ def stylesheet() -> str:
 def main(folder: Path) -> None:
     """Writes everything anew."""
     shutil.rmtree(folder, ignore_errors=True)
-    for name, text in {
+    shown, pictures = notebook_page(executed(ROOT / NOTEBOOK))
+    texts = {
         **pages(),
         **rule_pages(),
+        NOTEBOOK_PAGE: shown,
         "assets/site.css": stylesheet(),
         "menu.json": json.dumps(menu()),
-    }.items():
+    }
+    for name, data in {**{name: text.encode() for name, text in texts.items()}, **pictures}.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        path.write_bytes(data)
 
 
 if __name__ == "__main__":

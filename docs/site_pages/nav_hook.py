@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 _RULES = "What it checks"
-_TABLE = '<div class="scrolled" tabindex="0" role="region" aria-label="Table {}"><table>'
+_TABLE = re.compile(r"<table>.*?</table>", re.DOTALL)
+_SCROLLED = '<div class="scrolled" tabindex="0" role="region" aria-label="Table {}">{}</div>'
 _SEARCH = 'data-md-component="search" role="dialog"'
 
 
@@ -24,7 +25,7 @@ def on_page_content(html: str, **given: Any) -> str:
     """Wide tables scroll, with the keyboard too."""
     del given
     number = count(1)
-    return re.sub("<table>", lambda _: _TABLE.format(next(number)), html).replace("</table>", "</table></div>")
+    return _TABLE.sub(lambda table: _SCROLLED.format(next(number), table[0]), html)
 
 
 def on_post_template(output: str, **given: Any) -> str:

@@ -13,14 +13,15 @@ LR_CACHE ?= .bench/lr_find
 LR_PEERS := .venv-lr-peers/.installed
 
 .PHONY: demo test test-integrations lint coverage dev docs check-docs fixtures clean
-.PHONY: bench-corpus bench-startup bench-series bench-render bench-fleet bench-trackers bench-read bench-tensors bench-stats bench-smdebug bench-recorder
+.PHONY: bench-corpus bench-startup bench-series bench-render bench-fleet bench-trackers bench-read bench-tensors bench-lab bench-stats bench-smdebug bench-recorder
 .PHONY: bench-lr-find zoo bench-zoo bench-classifiers fit-classifier bench-causes bench-repair fit-causes
 
 demo: $(STAMP)
 	@$(BIN)/ctroubleshoot demo
 
+# One thread a process: two that train small networks side by side would wait for each other.
 test: $(STAMP) lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 # The callbacks of the recorder with the real frameworks, in an environment of their own (about five minutes to install).
 test-integrations: $(INTEGRATIONS)
@@ -53,7 +54,7 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 coverage: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term-missing
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term-missing
 
 bench-corpus: $(STAMP)
 	@$(BIN)/python benchmarks/corpus.py $(CORPUS)
@@ -93,6 +94,10 @@ bench-render: $(STAMP)
 
 bench-fleet: $(STAMP)
 	@$(BIN)/python benchmarks/fleet.py
+
+# The rules on tensors over real trainings with five seeds each, where the tests have two.
+bench-lab: $(STAMP)
+	@LAB_SEEDS=5 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/lab tests/rules
 
 bench-tensors: $(STAMP)
 	@$(BIN)/python benchmarks/tensors.py

@@ -37,8 +37,7 @@ class Processes:
                 lost.extend(item for batch in running.values() for item in batch)
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
-        for item in lost:
-            yield item, self._alone(work, item)
+        yield from self._one_by_one(work, lost)
 
     def _batches(
         self,
@@ -61,12 +60,22 @@ class Processes:
                 answers = future.result()
                 yield from zip(running.pop(future), answers, strict=True)
 
-    def _alone(self, work: Callable[[Item], Answer], item: Item) -> Answer | Lost:
-        with ProcessPoolExecutor(1, mp_context=_context()) as pool:
-            try:
-                return pool.submit(work, item).result()
-            except BrokenProcessPool:
-                return Lost("the process that read it was killed, or ran out of memory")
+    def _one_by_one(
+        self, work: Callable[[Item], Answer], items: Iterable[Item]
+    ) -> Iterator[tuple[Item, Answer | Lost]]:
+        """Each alone in one process, and after one that killed it in another."""
+        waiting = iter(items)
+        broken = True
+        while broken:
+            broken = False
+            with ProcessPoolExecutor(1, mp_context=_context(), initializer=_begin, initargs=(os.getpid(),)) as pool:
+                for item in waiting:
+                    try:
+                        yield item, pool.submit(work, item).result()
+                    except BrokenProcessPool:
+                        yield item, Lost("the process that read it was killed, or ran out of memory")
+                        broken = True
+                        break
 
 
 def _begin(parent: int) -> None:

@@ -10,6 +10,7 @@ import pty
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ LAYERS = ("fc1", "fc2", "fc3", "fc4")
 STEPS = (0, 10, 20, 30)
 
 
-def dump(folder: Path, *, nan_at: str = "", hostile: str = "") -> None:
+def dump(folder: Path, *, nan_at: str = "", hostile: Sequence[str] = ()) -> None:
     """Four layers that learn evenly; the gradient of layer ``nan_at`` has 3 NaN from step 20 on."""
     (folder / "tensors").mkdir(parents=True)
     rng = np.random.default_rng(0)
@@ -44,8 +45,8 @@ def dump(folder: Path, *, nan_at: str = "", hostile: str = "") -> None:
             arrays[f"weight/{layer}.weight"] = weights[layer]
             arrays[f"gradient/{layer}.weight"] = gradient
             arrays[f"activation/{layer}_relu"] = np.maximum(rng.normal(size=(64, 16)), 0).astype(np.float32)
-        if hostile:
-            arrays[f"weight/{hostile}.weight"] = rng.normal(size=(4, 4))
+        for name in hostile:
+            arrays[f"weight/{name}.weight"] = rng.normal(size=(4, 4))
         np.savez(folder / "tensors" / f"step_{step:06d}.npz", **arrays)
 
 
@@ -229,9 +230,8 @@ def test_a_saved_table_renders_as_it_did(program: Program, dumps: Path) -> None:
     assert (again.returncode, again.stdout) == (1, program("inspect", "bad").stdout)
 
 
-@pytest.mark.parametrize("hostile", ["\x1b]0;x\x07", "=cmd()", "a|b<script>", "::error::x", "\u202efc"])
-def test_names_in_a_dump_stay_text(program: Program, folder: Path, hostile: str) -> None:
-    dump(folder / "run", hostile=hostile)
+def test_names_in_a_dump_stay_text(program: Program, folder: Path) -> None:
+    dump(folder / "run", hostile=["\x1b]0;x\x07", "=cmd()", "a|b<script>", "::error::x", "\u202efc"])
     for name in OWN_FORMATS:
         done = program("inspect", "run", "--format", name)
         assert done.returncode in (0, 1), done.stderr

@@ -1,4 +1,4 @@
-"""The rules on gradients and on broken tensors, over real trainings with the fault and five seeds each."""
+"""The rules on gradients and on broken tensors, over real trainings with the fault and several seeds each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules on weights, updates, workers and the writer, over real trainings with the fault and five seeds each."""
+"""The rules on weights, updates, workers and the writer, over real trainings with the fault and several seeds each."""
 
 from __future__ import annotations
 

@@ -197,5 +197,5 @@ if __name__ == "__main__":
     RULES_PAGE.write_text(rules_page(), encoding="utf-8")
     REMEDIES_PAGE.write_text(remedies_page(), encoding="utf-8")
     FORMATS_PAGE.write_text(formats(FORMATS_PAGE.read_text(encoding="utf-8")), encoding="utf-8")
-    for page in (README, ROOT / "docs" / "start.md"):
+    for page in (README, ROOT / "docs" / "start.md", ROOT / "docs" / "pictures.md"):
         page.write_text(readme(page.read_text(encoding="utf-8")), encoding="utf-8")

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 import convergence_cli
+from convergence_cli.plots.door import KINDS
 from convergence_cli.rules import Rule, all_rules
 from tests.cli.process import clean_environment
 
@@ -24,6 +25,7 @@ sys.path.insert(0, str(ROOT / "docs"))
 build: Any = import_module("site_pages.build")
 rules: Any = import_module("site_pages.rules")
 examples: Any = import_module("site_pages.examples")
+gallery: Any = import_module("site_pages.gallery")
 sources: Any = import_module("site_pages.sources")
 generate: Any = import_module("generate")
 # It looks at nothing with the defaults it has.
@@ -194,11 +196,32 @@ def test_the_reference_has_every_public_name(pages: dict[str, str]) -> None:
 
 
 def test_sessions_shown_to_start_with_are_what_the_program_writes() -> None:
-    page = (ROOT / "docs" / "start.md").read_text(encoding="utf-8")
-    blocks = list(generate.console_blocks(page))
-    assert blocks
-    for command, shown in blocks:
-        assert shown == generate.trimmed(shown, generate.output_of(command)), command
+    for name in ("start.md", "pictures.md"):
+        page = (ROOT / "docs" / name).read_text(encoding="utf-8")
+        blocks = list(generate.console_blocks(page))
+        assert blocks
+        for command, shown in blocks:
+            assert shown == generate.trimmed(shown, generate.output_of(command)), command
+
+
+def test_pictures_are_drawn_where_they_are_asked_for() -> None:
+    text = (ROOT / "docs" / "pictures.md").read_text(encoding="utf-8")
+    asked = list(gallery.asked(text))
+    assert {which for what, which, _ in asked if what == "picture"} == {*KINDS, "sweep"}
+    assert sum(what == "page" for what, _, _ in asked) == 3
+    assert text.count("<!--") == len(asked)
+    for _, which, source in asked:
+        for part in source.split():
+            assert source == gallery.TRAINING or which == "sweep" or (ROOT / part).exists(), part
+    short = (
+        "<!-- picture: importance of fixtures/recorder/xgboost-healthy -->\n<!-- picture: saliency of a training -->\n"
+    )
+    page, files = gallery.gallery(f"{short}<!-- page: a report of convergence_cli/demo/char-rnn -->")
+    assert re.findall(r"\]\((.*?)\)", page) == list(files)
+    assert [data[:8] for path, data in files.items() if path.endswith("png")] == [b"\x89PNG\r\n\x1a\n"] * 2
+    assert b"char-rnn/metrics.csv" in files["assets/a-report.html"]
+    with pytest.raises(RuntimeError, match="No importance of features"):
+        gallery.made("picture", "importance", "convergence_cli/demo/char-rnn")
 
 
 def test_published_figures_stand_on_the_pages_named() -> None:

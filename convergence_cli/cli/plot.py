@@ -70,9 +70,7 @@ def command(
     ] = PROJECTIONS[0],
     width: Annotated[
         str,
-        typer.Option(
-            "--width", metavar="MM", help="80 for a column, 180 for a page. Default: 180.", rich_help_panel=_PICTURE
-        ),
+        typer.Option("--width", metavar="MM", help="80 for a column, 180 for a page.", rich_help_panel=_PICTURE),
     ] = f"{WIDTH:g}",
     output: Annotated[
         str | None,

@@ -59,7 +59,8 @@ def figure(trees: Sequence[TreeFacts], *, name: str, width: float = FULL) -> Fig
         )
     if len(told) > 1:
         label = f"round {figures(told[0].step)}"
-        values = [first.get(feature, 0.0) for feature in kept]
+        # A feature without a mark was not used yet.
+        values = [first.get(feature, math.nan) for feature in kept]
         axes.plot(values, place, "D", color=ORANGE, markeredgecolor="white", markersize=4.5, label=label, zorder=3)
         axes.legend(loc="lower right")
     axes.set_yticks(place, [short(feature, 28) for feature in kept])

@@ -91,8 +91,9 @@ def run_lines(run: RunReport, title: str, page: Page) -> Iterator[str]:
     """Everything said of one run under ``title``; ``look.detail`` decides how much."""
     yield from _head(run, title, page)
     detail = page.look.detail
-    if detail >= 0:
+    if detail >= 0 or page.look.curves:
         yield from _curves(run, page)
+    if detail >= 0:
         yield from _series(run, page)
     if run.findings:
         yield from ("", page.paint("Findings", "bold"))

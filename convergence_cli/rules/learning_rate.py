@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from convergence_cli.printable import counted
 from convergence_cli.rules._registry import finding, rule
 
 if TYPE_CHECKING:
@@ -148,8 +149,8 @@ def rate_jumps(learning_rate: Rate, loss: Loss, verdict: Verdict) -> Iterator[Fi
     since = verdict.since_step
     guilty = verdict.label == "diverging" and since is not None and schedule.jumps[0] <= since
     yield finding(
-        f"{learning_rate.name} rises more than {JUMP_FACTOR:g}-fold at {len(schedule.jumps)} "
-        f"points, first at step {schedule.jumps[0]:g}.",
+        f"{learning_rate.name} rises more than {JUMP_FACTOR:g}-fold at {counted(len(schedule.jumps), 'point')}, "
+        f"first at step {schedule.jumps[0]:g}.",
         severity="warning" if guilty else "note",
         confidence=0.7 if guilty else 0.4,
         evidence={

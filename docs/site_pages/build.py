@@ -19,6 +19,7 @@ sys.path.insert(0, str(ROOT / "docs"))
 from convergence_cli.reporters.page.skeleton import asset  # noqa: E402
 from convergence_cli.rules import Rule, all_rules  # noqa: E402
 from site_pages.api import MARKER, reference  # noqa: E402
+from site_pages.gallery import gallery  # noqa: E402
 from site_pages.notebook import executed, notebook_page  # noqa: E402
 from site_pages.rules import causes_page, file_of, index_page, menu, rule_page  # noqa: E402
 
@@ -80,14 +81,16 @@ def main(folder: Path) -> None:
     """Writes everything anew."""
     shutil.rmtree(folder, ignore_errors=True)
     shown, pictures = notebook_page(executed(ROOT / NOTEBOOK))
+    whole = pages()
+    whole["pictures.md"], drawn = gallery(whole["pictures.md"])
     texts = {
-        **pages(),
+        **whole,
         **rule_pages(),
         NOTEBOOK_PAGE: shown,
         "assets/site.css": stylesheet(),
         "menu.json": json.dumps(menu()),
     }
-    for name, data in {**{name: text.encode() for name, text in texts.items()}, **pictures}.items():
+    for name, data in {**{name: text.encode() for name, text in texts.items()}, **pictures, **drawn}.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)

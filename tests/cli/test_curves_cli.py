@@ -44,3 +44,10 @@ def test_the_demonstration_is_drawn_in_ascii_where_nothing_else_can_be_shown(pro
         assert "+----" in drawn
         assert "xxx" in drawn
         assert "\\u28" not in drawn
+
+
+def test_who_asks_for_the_chart_gets_it_with_quiet_too(program: Program) -> None:
+    drawn = program("analyze", "broken.csv", "--curves", "--quiet").stdout
+    assert "┤" in drawn
+    assert "Likely causes" not in drawn
+    assert "read " not in drawn

@@ -153,6 +153,18 @@ def test_importance_ranks_features_and_shows_the_first_round() -> None:
     assert encode([figure], "svg")
 
 
+def test_importance_of_the_recorder_of_xgboost() -> None:
+    figure = plot_run(str(FIXTURES / "recorder/xgboost-healthy"), "importance")
+    (bars, marks) = figure.axes[0].get_legend_handles_labels()[0]
+    assert figure.axes[0].get_yticklabels()[0].get_text() == "worst perimeter"
+    widths = [patch.get_width() for patch in figure.axes[0].patches]  # type: ignore[attr-defined]
+    assert sum(widths) == pytest.approx(100, abs=0.1)
+    assert {type(bars).__name__, type(marks).__name__} == {"BarContainer", "Line2D"}
+    # Only what the first tree used has a mark.
+    first = np.asarray(figure.axes[0].lines[0].get_xdata(), dtype=float)
+    assert np.isfinite(first).sum() == 3
+
+
 @pytest.mark.parametrize(
     "kind", ["gradients", "updates", "histograms", "confusion", "importance", "latent", "saliency"]
 )

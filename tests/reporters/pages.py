@@ -142,6 +142,7 @@ ALLOWED_TAGS = {
     "line",
     "circle",
     "text",
+    "tspan",
     "use",
     "script",
 }

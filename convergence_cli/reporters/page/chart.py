@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 AXIS = 24
 _NARROW = 60
-# Pixels that a plot is wide on a phone, and that a character of a label takes.
-PHONE, _CHARACTER_WIDTH = 270, 7.0
+# Pixels that a plot is wide on a phone and on the narrowest page that is none, and that a character of a label takes.
+PHONE, TABLET, CHARACTER_WIDTH = 270, 560, 7.0
 _GAP = 0.05
 
 
@@ -138,7 +138,7 @@ def axis(steps: Steps, unit: str, height: int, wide: int = PHONE) -> str:
     if not steps.last > steps.first:
         return _tick(steps.share(steps.first), "middle", f"{unit} {number(steps.first)}", height)
     first, last = f"{unit} {number(steps.first)}", number(steps.last)
-    room = _CHARACTER_WIDTH / wide
+    room = CHARACTER_WIDTH / wide
     taken, end = len(first) * room, 1 - len(last) * room
     found = [_tick(0.0, "start", first, height)]
     for tick in Scale("linear", steps.first, steps.last).ticks():
@@ -166,7 +166,7 @@ def _span(span: Span, steps: Steps) -> str:
 
 
 def _at(share: float, y: int, label: str, kind: str) -> str:
-    wide = len(label) * _CHARACTER_WIDTH / PHONE
+    wide = len(label) * CHARACTER_WIDTH / PHONE
     before = share + wide > 1 and (share >= wide or share > 0.5)
     side = 'text-anchor="end" dx="-5"' if before else 'dx="5"'
     return f'<text class="{kind}" data-at="{share:.4f}" x="{100 * share:.2f}%" y="{y}" {side}>{text(label)}</text>'
@@ -250,7 +250,7 @@ def in_words(panel: Panel, marks: Marks) -> str:
 
 def tick_text(value: float) -> str:
     """A value at an axis, as short as it can be."""
-    if value and not 1e-3 <= abs(value) < 1e6:
+    if value and not 1e-3 <= abs(value) < 1e5:
         mantissa, exponent = f"{value:.2e}".split("e")
         return f"{float(mantissa):g}e{int(exponent)}"
     return f"{value:,.6g}" if abs(value) >= 1000 else f"{value:.4g}"

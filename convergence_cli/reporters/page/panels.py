@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from convergence_cli.reporters._wording import number, unit
-from convergence_cli.reporters.page.chart import Marks, Panel, color, drawn
+from convergence_cli.reporters.page.chart import CHARACTER_WIDTH, TABLET, Marks, Panel, color, drawn
 from convergence_cli.reporters.page.marks import (
     LOSSES,
     Span,
@@ -150,13 +150,16 @@ def lanes(charts: Charts, panel: Panel) -> str:
 
 
 def _lane_label(label: str, left: float, wide: float, y: int) -> str:
-    if wide > 0.45:
-        share, side = left, 'dx="8"'
-    elif left > 0.5:
+    needed = (len(label) * CHARACTER_WIDTH + 10) / TABLET
+    if wide < needed and left + wide + needed <= 1:
+        share, side = left + wide, 'dx="6"'
+    elif wide < needed <= left:
         share, side = left, 'dx="-6" text-anchor="end"'
     else:
-        share, side = left + wide, 'dx="6"'
-    return f'<text x="{100 * share:.2f}%" y="{y + 14}" {side}>{text(label, 60)}</text>'
+        share, side = left, 'dx="8"'
+    # On a phone the code alone: the name has no room.
+    code, _, name = label.partition(" ")
+    return f'<text x="{100 * share:.2f}%" y="{y + 14}" {side}>{text(code, 60)}<tspan> {text(name, 60)}</tspan></text>'
 
 
 def _title(panel: Panel) -> str:

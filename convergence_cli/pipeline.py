@@ -165,7 +165,11 @@ def _run_of_frame(frame: Any, settings: Settings) -> Run:
 def _nothing_to_judge(report: RunReport, run: Run) -> RunError:
     total = report.summary.get("series_total", 0)
     hint = "Name the loss with --metric train_loss=NAME, if one of the series is it."
-    if holds_only_the_machine(run):
+    if report.verdict.state == "reward-only":
+        hint = (
+            "Rewards alone are not judged: log a loss as well, or name one of the series with --metric train_loss=NAME."
+        )
+    elif holds_only_the_machine(run):
         hint = "Give the file to which the training loop writes its loss."
     return RunError(
         report.path, f"{printable(report.name)}: {printable(report.verdict.reason, 400)} ({total} series read.)", hint

@@ -9,7 +9,7 @@ from convergence_cli.printable import counted
 from convergence_cli.reporters import PLAIN, Look
 from convergence_cli.reporters._wording import heading, severities, titles, unread
 from convergence_cli.reporters.page.fleet import differing, runs_table, shared
-from convergence_cli.reporters.page.markup import items, text
+from convergence_cli.reporters.page.markup import fold, items, text
 from convergence_cli.reporters.page.panels import charts_of, overview
 from convergence_cli.reporters.page.reading import reading_section
 from convergence_cli.reporters.page.run import Manner, run_section, uid_of
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # So many runs are told of in full, and of so many more there is a section each; the others are in the table.
 FULL, OPEN, SECTIONS = 20, 1, 200
+SHOWN_ERRORS = 3
 _LABELS = ("diverging", "stuck", "overfitting", "undetermined", "converging")
 
 
@@ -109,5 +110,11 @@ def _main(report: Report, names: Sequence[str], look: Look, *, scripted: bool) -
 def _errors(title: str, errors: Sequence[RunError]) -> str:
     if not errors:
         return ""
-    told = items((f'{text(one.message)} <span class="quiet">{text(one.hint or "")}</span>' for one in errors), "plain")
-    return f'<section class="unread" role="note" aria-label="{title}"><h2>{title}</h2>{told}</section>'
+    told = [f'{text(one.message)} <span class="quiet">{text(one.hint or "")}</span>' for one in errors]
+    # Many would push the runs themselves off the first screen.
+    most = len(told) if len(told) <= SHOWN_ERRORS + 1 else SHOWN_ERRORS
+    rest = fold(f"{len(told) - most} more", items(told[most:], "plain"))
+    return (
+        f'<section class="unread" role="note" aria-label="{title}"><h2>{title}</h2>{items(told[:most], "plain")}{rest}'
+        "</section>"
+    )

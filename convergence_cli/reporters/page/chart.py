@@ -98,10 +98,14 @@ def drawn(panel: Panel, marks: Marks, *, height: int, title: str, emphasis: str 
             f'<text class="mark level" x="100%" dx="-4" y="{y - 5 if y > 18 else y + 14}" text-anchor="end">'
             f"{text(level.label)}</text>"
         )
+    taken: list[tuple[float, float]] = []
     for after in _restarts(panel.traces):
         over.append(f'<line class="restart" x1="{steps.x(after)}" x2="{steps.x(after)}" y1="0" y2="{HEIGHT}"/>')
-        if marks.peaks:
-            words.append(_at(steps.share(after), height - 26, f"goes back to {number(after)}", "mark quiet"))
+        label = f"goes back to {number(after)}"
+        left, right = _reach(steps.share(after), label)
+        if marks.peaks and all(right <= one[0] or left >= one[1] for one in taken):
+            taken.append((left, right))
+            words.append(_at(steps.share(after), height - 26, label, "mark quiet"))
     for point in marks.points:
         words.append(_point(point, steps, scale, height, above=bool(_nonfinite(panel.traces))))
     if marks.peaks and (broken := _count_of_nonfinite(panel.traces)):
@@ -165,10 +169,15 @@ def _span(span: Span, steps: Steps) -> str:
     return f'{body}<line class="span {span.tone}" x1="{left}" x2="{left}" y1="0" y2="{HEIGHT}"/>'
 
 
-def _at(share: float, y: int, label: str, kind: str) -> str:
+def _reach(share: float, label: str) -> tuple[float, float]:
+    """From where to where ``label`` goes on a phone: right of ``share``, or left of it where that has no room."""
     wide = len(label) * CHARACTER_WIDTH / PHONE
     before = share + wide > 1 and (share >= wide or share > 0.5)
-    side = 'text-anchor="end" dx="-5"' if before else 'dx="5"'
+    return (share - wide, share) if before else (share, share + wide)
+
+
+def _at(share: float, y: int, label: str, kind: str) -> str:
+    side = 'text-anchor="end" dx="-5"' if _reach(share, label)[1] == share else 'dx="5"'
     return f'<text class="{kind}" data-at="{share:.4f}" x="{100 * share:.2f}%" y="{y}" {side}>{text(label)}</text>'
 
 

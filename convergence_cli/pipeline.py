@@ -167,7 +167,7 @@ def _nothing_to_judge(report: RunReport, run: Run) -> RunError:
     hint = "Name the loss with --metric train_loss=NAME, if one of the series is it."
     if report.verdict.state == "reward-only":
         hint = (
-            "Rewards alone are not judged: log a loss as well, or name one of the series with --metric train_loss=NAME."
+            "Rewards alone are not judged: log a loss, too, or name one of the series with --metric train_loss=NAME."
         )
     elif holds_only_the_machine(run):
         hint = "Give the file to which the training loop writes its loss."

@@ -21,6 +21,7 @@ from convergence_cli.codec import from_data, to_data
 from convergence_cli.model import (
     Fleet,
     Report,
+    RunError,
 )
 from convergence_cli.pipeline import analyze_paths
 from convergence_cli.reporters import Look, html, render
@@ -187,6 +188,13 @@ def test_many_runs_are_a_table_with_a_section_each(demo: Report, monkeypatch: py
     page = Page(render(many, "html"))
     assert page.text.count("Likely causes") == 10
     assert all(f"run-{n} " in page.text for n in range(30))
+
+
+def test_many_inputs_without_a_verdict_are_folded(demo: Report) -> None:
+    errors = tuple(RunError(f"{number}.csv", f"{number}.csv is empty.", "Give another.") for number in range(9))
+    page = render(replace(demo, errors=errors), "html")
+    assert page.index("2.csv is empty.") < page.index("<summary>6 more</summary>") < page.index("3.csv is empty.")
+    assert "more</summary>" not in render(replace(demo, errors=errors[:4]), "html")[: page.index("3.csv is empty.")]
 
 
 def test_quiet_leaves_verdict_and_findings(demo: Report) -> None:

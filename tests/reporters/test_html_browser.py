@@ -234,6 +234,29 @@ def test_no_page_is_wider_than_its_window(
         assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
 
 
+# Of each picture the labels that cover one another, and those that stick out of it.
+LABELS = """() => [...document.querySelectorAll('figure svg')].flatMap(svg => {
+  const figure = svg.closest('figure').getBoundingClientRect();
+  const shown = [...svg.querySelectorAll(':scope > text')].map(one => [one.textContent, one.getBoundingClientRect()])
+    .filter(([label, box]) => label.trim() && box.width);
+  const out = shown.filter(([, box]) => box.left < figure.left - 1 || box.right > figure.right + 1);
+  const over = shown.flatMap(([label, a], at) => shown.slice(at + 1).filter(([, b]) =>
+    Math.min(a.right, b.right) - Math.max(a.left, b.left) > 2 &&
+    Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 4).map(([other]) => [`${label} ~ ${other}`]));
+  return [...out, ...over].map(([label]) => label);
+})"""
+
+
+@pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["wide", "phone"])
+def test_no_label_covers_another_or_sticks_out(opened: Any, demo: Report, dumped: Report, viewport: Any) -> None:
+    restarted = report_of("fixtures/mmengine")
+    for report in (demo, dumped, restarted):
+        page = opened(report, viewport=viewport)
+        page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+        assert page.locator("figure svg text").count() > 20
+        assert page.evaluate(LABELS) == []
+
+
 def test_axe_finds_no_fault(opened: Any, demo: Report, dumped: Report) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python").Axe()
     several = Report((*demo.runs, *dumped.runs), (), "1")

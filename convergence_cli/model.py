@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from convergence_cli.printable import printable
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -298,7 +300,10 @@ class RunReport(Shown):
     tensors: TensorTable | None = None
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.verdict.label} ({100 * self.verdict.confidence:.0f}%). {self.verdict.reason}"
+        # Never rounded up to certainty.
+        sure = self.verdict.confidence if self.verdict.confidence == 1 else min(self.verdict.confidence, 0.99)
+        said = f"{self.verdict.label} ({100 * sure:.0f}%). {self.verdict.reason}"
+        return printable(f"{self.name}: {said}", 4000)
 
 
 @dataclass(frozen=True, slots=True)

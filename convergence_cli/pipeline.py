@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from convergence_cli.rules import Rule
 
 # Verdict states in which there was nothing to judge: no verdict, exit code 2.
+# No sentence of a report is longer.
+MAX_SENTENCE = 2000
 NOTHING_TO_JUDGE = frozenset({"no-loss", "reward-only", "adversarial"})
 # The series that such a state, or a verdict, is about.
 _JUDGED = ("train_loss", "val_loss", "reward", "adversarial_loss")
@@ -74,8 +76,9 @@ def read_run(path: str | PathLike[str], settings: Settings | None = None) -> Run
         return runs[0]
     if errors and not runs:
         raise SourceError(str(path), errors[0].message, errors[0].hint or "")
-    names = ", ".join(printable(run.name, 40) for run in runs[:5])
-    raise SourceError(str(path), f"{printable(path)} holds {len(runs)} runs: {names}.", "Name one of them.")
+    names = ", ".join(printable(run.name) for run in runs[:5])
+    more = f" and {len(runs) - 5} more" if len(runs) > 5 else ""
+    raise SourceError(str(path), f"{printable(path)} holds {len(runs)} runs: {names}{more}.", "Name one of them.")
 
 
 def diagnose(run: Any, settings: Settings | None = None) -> RunReport:
@@ -136,15 +139,20 @@ def _judged(evidence: Evidence, rules: Sequence[Rule], buckets: int) -> RunRepor
     axis = axis_of(run)
     findings, skipped = apply_rules(evidence, rules)
     causes, remedies = explain(findings, evidence)
+
+    def said(sentence: str) -> str:
+        # Names in it are the log's: whoever prints a report must not act on them.
+        return printable(in_words_of(axis, sentence), MAX_SENTENCE)
+
     return RunReport(
         name=run.name,
         path=run.path,
         format=run.format,
         summary=summarise(evidence, axis, findings, buckets),
-        verdict=replace(evidence.verdict, reason=in_words_of(axis, evidence.verdict.reason)),
-        findings=tuple(replace(one, message=in_words_of(axis, one.message)) for one in findings),
+        verdict=replace(evidence.verdict, reason=said(evidence.verdict.reason)),
+        findings=tuple(replace(one, message=said(one.message)) for one in findings),
         causes=causes,
-        remedies=tuple(replace(one, why=in_words_of(axis, one.why)) for one in remedies),
+        remedies=tuple(replace(one, why=said(one.why)) for one in remedies),
         skipped=skipped,
         notes=run.notes,
         passed=_passed(rules, findings, skipped),
@@ -166,11 +174,9 @@ def _nothing_to_judge(report: RunReport, run: Run) -> RunError:
     total = report.summary.get("series_total", 0)
     hint = "Name the loss with --metric train_loss=NAME, if one of the series is it."
     if report.verdict.state == "reward-only":
-        hint = (
-            "Rewards alone are not judged: log a loss, too, or name one of the series with --metric train_loss=NAME."
-        )
+        hint = "Rewards alone are not judged: log a loss, too, or name one of the series with --metric train_loss=NAME."
     elif holds_only_the_machine(run):
         hint = "Give the file to which the training loop writes its loss."
     return RunError(
-        report.path, f"{printable(report.name)}: {printable(report.verdict.reason, 400)} ({total} series read.)", hint
+        report.path, f"{printable(report.path)}: {printable(report.verdict.reason, 400)} ({total} series read.)", hint
     )

@@ -22,7 +22,7 @@ PACKAGE = "convergence_cli"
 LEAVES = {"", "model", "errors", "printable", "streams"}
 DATA = LEAVES | {"buckets", "codec", "row", "axis", "tensor_stats", "tensor_table"}
 ALLOWED = {
-    "model": {"tensor_stats"},
+    "model": {"tensor_stats", "printable"},
     "tensor_stats": set(),
     "tensor_table": {"model", "tensor_stats"},
     "errors": set(),

@@ -89,7 +89,8 @@ def write_report(text: str, report: Report, path: str | None) -> None:
     if path is None or report.runs:
         write(text, path)
     else:
-        complain(f"{printable(path)} is left as it was: nothing was judged.")
+        kept = "left as it was" if os.path.lexists(path) else "not written"
+        complain(f"{printable(path)} is {kept}: nothing was judged.")
 
 
 def complain_of(report: Report) -> None:

@@ -160,7 +160,8 @@ def _best_step(evidence: Evidence) -> float | None:
 def _change(drop: float) -> str:
     if abs(drop) < 5e-5:
         return "no change"
-    return f"a {'fall' if drop > 0 else 'rise'} of {100 * abs(drop):.2g} %"
+    share = 100 * abs(drop)
+    return f"a {'fall' if drop > 0 else 'rise'} of {share:.{0 if share >= 10 else 2}{'f' if share >= 10 else 'g'}} %"
 
 
 def _moved(loss: Loss, begin: float | None = None) -> str:

@@ -55,6 +55,8 @@ class _Gathered:
     jobs: list[Job] = field(default_factory=list)
     errors: dict[int, tuple[RunError, ...]] = field(default_factory=dict)
     places: list[int] = field(default_factory=list)
+    # Places whose runs went into those of others.
+    joined: set[int] = field(default_factory=set)
 
     def add(self, place: int, job: Job, answer: Judged) -> None:
         for run in answer.runs:
@@ -202,6 +204,10 @@ def _join_parts(gathered: _Gathered) -> None:
         answer = judge(job)
         if len(answer.runs) == 1:
             gone.update(parts)
+            for part in parts:
+                # What was wrong there is told again by the whole.
+                gathered.joined.add(gathered.places[part])
+                gathered.errors.pop(gathered.places[part], None)
             gathered.add(gathered.places[parts[0]], job, answer)
     for number in sorted(gone, reverse=True):
         for column in (gathered.runs, gathered.numbers, gathered.jobs, gathered.places):
@@ -216,7 +222,12 @@ def _errors(found: Sequence[Units], gathered: _Gathered, interrupted: bool) -> I
         place += len(one.units)
         told = [error for number in places for error in gathered.errors.get(number, ())]
         yield from told
-        if not told and not interrupted and one.nothing is not None and not set(places) & set(gathered.places):
+        if (
+            not told
+            and not interrupted
+            and one.nothing is not None
+            and not set(places) & {*gathered.places, *gathered.joined}
+        ):
             yield refused(one.nothing)
 
 

@@ -107,20 +107,25 @@ def is_header(cells: Sequence[str]) -> bool:
     ):
         return True  # pandas writes the positions of unnamed columns
     catboost = cells[0] == "iter"
+    # Under steps one odd name does not make a header prose.
+    steps = is_axis(cells[0].strip().lower())
     return all(
-        len(cell) <= 200 and (_is_name(cell) or (catboost and _CATBOOST_NAME.fullmatch(cell) is not None))
+        (len(cell) <= 200 and (_is_name(cell) or (catboost and _CATBOOST_NAME.fullmatch(cell) is not None)))
+        or (steps and (len(cell) > 200 or not cell.isprintable()) and not _is_number(cell))
         for cell in filled
     )
 
 
 def _is_name(cell: str) -> bool:
-    if cell.strip().lower() in ABSENT or _NOT_A_NAME.search(cell):
-        return False
+    return not (cell.strip().lower() in ABSENT or _NOT_A_NAME.search(cell) or _is_number(cell))
+
+
+def _is_number(cell: str) -> bool:
     try:
         parse_number(cell)
     except ValueError:
-        return True
-    return False
+        return False
+    return True
 
 
 def _fit(lines: Sequence[str], delimiter: str, complete: bool) -> Layout | None:

@@ -138,4 +138,6 @@ def _columns(values: tuple[float, ...], width: int) -> list[float | None]:
     """At most ``width`` means; None where any of it is not finite."""
     count = min(width, len(values))
     groups = [values[place * len(values) // count : (place + 1) * len(values) // count] for place in range(count)]
-    return [math.fsum(group) / len(group) if all(map(math.isfinite, group)) else None for group in groups]
+    finite = (group if all(map(math.isfinite, group)) else () for group in groups)
+    # Each is divided first: the sum of finite numbers may be infinite.
+    return [math.fsum(value / len(group) for value in group) if group else None for group in finite]

@@ -141,4 +141,6 @@ def finding(
     """A finding of the rule that yields it; code, name and fingerprint are filled in by the runner."""
     where = Where(series=series, layer=layer, first_step=first_step, last_step=last_step, file=file, line=line)
     known = {name: value for name, value in evidence.items() if value is not None}
-    return Finding("", "", severity, round(min(max(confidence, 0.0), 1.0), 3), message, where, known)
+    # Never rounded up to certainty.
+    sure = 1.0 if confidence >= 1 else min(round(max(confidence, 0.0), 3), 0.999)
+    return Finding("", "", severity, sure, message, where, known)

@@ -47,7 +47,7 @@ def non_finite_loss(broken: tuple[Broken, ...], verdict: Verdict) -> Iterator[Fi
         first = bad.first_step if bad.first_step is not None else 0.0
         yield finding(
             f"{one.name} is NaN or infinite at {bad.count} of {bad.total} points, first at step {first:g}"
-            + (" and to the end." if one.lasting else "; finite values follow."),
+            + _ending(one, first),
             severity="note" if not one.lasting else "error" if verdict.state == "non-finite" else "warning",
             confidence=0.99 if one.lasting else 0.6,
             evidence={
@@ -64,6 +64,12 @@ def non_finite_loss(broken: tuple[Broken, ...], verdict: Verdict) -> Iterator[Fi
             line=bad.first_line,
             file=one.file,
         )
+
+
+def _ending(one: Broken, first: float) -> str:
+    if not one.lasting:
+        return "; finite values follow."
+    return " and to the end." if one.since <= first else f", and from step {one.since:g} to the end."
 
 
 def _side(one: Broken, verdict: Verdict) -> str:

@@ -213,14 +213,15 @@ def gradient_starvation(gradients: Gradients, verdict: Verdict) -> Iterator[Find
     """Since a spike of the loss, layers hardly get any gradient.
 
     What it checks
-        Each layer's gradient norm in the dumps before a spike of the loss and in all dumps after it.
+        The root mean square of each layer's weight gradient, in the dumps before a spike of the loss and in all
+        dumps after it.
 
     Why it matters
         A single bad step can push rectified units to where they are off for every input: no later batch brings
         them back, and the run goes on without them.
 
     How it decides
-        In every dump after the spike (at least 2) the norm is below a fifth of its median before, and the loss
+        In every dump after the spike (at least 2) it is below a fifth of its median before, and the loss
         stays above its level, where gradients should be larger; or below a twentieth, where the loss keeps 60 %
         of it. Error in a run that fails, note in one that converges, else warning.
 
@@ -240,8 +241,8 @@ def gradient_starvation(gradients: Gradients, verdict: Verdict) -> Iterator[Find
     for one, more in shown(starved):
         series = one.layer.series
         yield finding(
-            f"Since the spike of the loss at step {one.spike_step:g} the gradient norm of {series.layer} is "
-            f"{f'at most {one.after:.3g}' if one.after else 0}, against {one.before:.3g} before"
+            f"Since the spike of the loss at step {one.spike_step:g} the weight gradient of {series.layer} is "
+            f"{f'at most {one.after:.3g}' if one.after else 0}, against {one.before:.3g} before (root mean square)"
             f"{more}; "
             f"the loss went from {one.loss_before:.4g} to {one.loss_after:.4g}.",
             severity=severity_in(verdict),

@@ -195,6 +195,12 @@ def test_parts_in_different_folders_are_read_again_together(tmp_path: Path) -> N
     joined = [run for run in report.runs if "parts of one run" in " ".join(run.notes)]
     assert [run.summary["points"] for run in joined] == [400]
     assert len(report.runs) == 15
+    assert report.errors == ()
+    # Each by its own path: that of the second part is not empty, its run is in the first.
+    paths = [str(tmp_path / name) for name in ("version_0", "version_1")]
+    (whole,) = analyze_fleet(paths, PLAIN).runs
+    assert whole.summary["points"] == 400
+    assert analyze_fleet(paths, PLAIN).errors == ()
 
 
 def test_progress_ends_at_the_total(tmp_path: Path) -> None:

@@ -102,9 +102,9 @@ def drawn(panel: Panel, marks: Marks, *, height: int, title: str, emphasis: str 
     for after in _restarts(panel.traces):
         over.append(f'<line class="restart" x1="{steps.x(after)}" x2="{steps.x(after)}" y1="0" y2="{HEIGHT}"/>')
         label = f"goes back to {number(after)}"
-        left, right = _reach(steps.share(after), label)
-        if marks.peaks and all(right <= one[0] or left >= one[1] for one in taken):
-            taken.append((left, right))
+        begin, end = _reach(steps.share(after), label)
+        if marks.peaks and all(end <= one[0] or begin >= one[1] for one in taken):
+            taken.append((begin, end))
             words.append(_at(steps.share(after), height - 26, label, "mark quiet"))
     for point in marks.points:
         words.append(_point(point, steps, scale, height, above=bool(_nonfinite(panel.traces))))

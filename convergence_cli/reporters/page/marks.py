@@ -41,9 +41,6 @@ _LEVELS = {
     "AC102": ("threshold_saturated_share", "threshold_saturated_values"),
     "WT101": ("threshold_per_step",),
     "WT102": ("threshold_per_step", "threshold_peak"),
-    "GR101": ("level", "largest"),
-    "GR102": ("early", "threshold_early", "end"),
-    "GR103": ("before",),
 }
 # The curve that findings of a family speak of where they name none that was read.
 _HOME = {"LC": "train_loss", "GN": "val_loss", "LR": "learning_rate", "GR0": "grad_norm", "LG": "train_loss"}

@@ -32,8 +32,11 @@ def reading_section(charts: Charts) -> str:
     unread = run.summary.get("unread")
     names = [code(name) for name in unread] if isinstance(unread, Sequence) and not isinstance(unread, str) else []
     if names:
-        rest = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
-        parts.append(fold(f"{len(names)} series not read", f"<p>{', '.join(names[:_NAMES])}{rest}</p>"))
+        total, read = checked(run.summary.get("series_total")), checked(run.summary.get("series_read"))
+        # A report names only some of very many.
+        count = len(names) if total is None or read is None else max(int(total - read), len(names))
+        rest = f" and {count - _NAMES:,} more" if count > _NAMES else ""
+        parts.append(fold(f"{count:,} series not read", f"<p>{', '.join(names[:_NAMES])}{rest}</p>"))
     config = run.summary.get("config")
     if isinstance(config, Mapping) and config:
         said = facts(((code(key), text(value(item), 200)) for key, item in config.items()), "facts config")

@@ -63,7 +63,8 @@ def thinned(trace: Trace, most: int) -> Trace:
     step = tuple(trace.step[cut][-1] for cut in cuts)
     x = tuple((trace.x[cut][0] + trace.x[cut][-1]) / 2 for cut in cuts)
     restarts = tuple((bucket // size, before, after) for bucket, before, after in trace.restarts)
-    mean = joined(trace.mean, lambda group: sum(group) / len(group))
+    # Each is divided first: the sum of finite numbers may be infinite.
+    mean = joined(trace.mean, lambda group: math.fsum(value / len(group) for value in group))
     low, high = joined(trace.low, min), joined(trace.high, max)
     return Trace(trace.role, trace.name, x, step, low, high, mean, trace.nonfinite, restarts, buckets=True)
 

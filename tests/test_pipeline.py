@@ -232,3 +232,33 @@ def test_a_pattern_reads_what_no_reader_knows(tmp_path: Path) -> None:
     assert (run.verdict.label, run.summary["points"]) == ("converging", 100)
     both = analyze_paths([str(tmp_path)], Settings(pattern=PATTERN))
     assert {(run.name, run.format) for run in both.runs} == {("log.csv", "csv"), ("odd.txt", "text")}
+
+
+def test_sentences_of_a_report_can_be_printed_whatever_a_series_is_called(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    values = [*(2 - 0.01 * number for number in range(150)), *["nan"] * 50]
+    path.write_text("step,\x1b]0;x\x07 train_loss\n" + "".join(f"{n},{v}\n" for n, v in enumerate(values)))
+    report = diagnose(path)
+    said = [
+        str(report),
+        report.verdict.reason,
+        *(one.message for one in report.findings),
+        *(one.why for one in report.remedies),
+    ]
+    assert "\\x1b]0;x\\x07" in said[0]
+    assert all(text.isprintable() for text in said)
+
+
+def test_nothing_is_rounded_up_to_certainty() -> None:
+    report = diagnose(Path(convergence_cli.__file__).parent.parent / "fixtures/tensors/dead-relu")
+    assert 0.999 < report.verdict.confidence < 1
+    assert "(99%)" in str(report)
+    assert max(one.confidence for one in report.findings) < 1
+
+
+def test_where_a_loss_breaks_now_and_then_its_last_break_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    rows = [f"{n},{'nan' if n % 50 >= 40 else 2 - 0.005 * n}\n" for n in range(200)]
+    path.write_text("step,train_loss\n" + "".join(rows))
+    (message,) = (one.message for one in diagnose(path).findings if one.rule == "LC001")
+    assert message.endswith("at 40 of 200 points, first at step 40, and from step 190 to the end.")

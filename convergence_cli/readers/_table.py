@@ -111,7 +111,7 @@ def is_header(cells: Sequence[str]) -> bool:
     steps = is_axis(cells[0].strip().lower())
     return all(
         (len(cell) <= 200 and (_is_name(cell) or (catboost and _CATBOOST_NAME.fullmatch(cell) is not None)))
-        or (steps and (len(cell) > 200 or not cell.isprintable()) and not _is_number(cell))
+        or (steps and (len(cell) > 200 or not cell.isprintable()) and any(map(str.isalpha, cell[:200])))
         for cell in filled
     )
 

@@ -227,3 +227,12 @@ def test_a_unit_is_no_part_of_an_axis(shown: str, name: str) -> None:
 )
 def test_catboost_names_a_measure_with_its_settings(cells: list[str], names: bool) -> None:
     assert is_header(cells) is names
+
+
+def test_one_odd_name_under_steps_does_not_cost_the_header() -> None:
+    assert is_header(["step", "train_loss", "x" * 3000])
+    assert is_header(["epoch", "train_loss", "a\x1bb"])
+    # Prose, and rows of numbers, are no header for that.
+    assert not is_header(["x" * 3000, "train_loss"])
+    assert not is_header(["step", "train_loss", "1" * 300])
+    assert not is_header(["step", "loss: 0.5"])

@@ -190,6 +190,17 @@ def test_many_runs_are_a_table_with_a_section_each(demo: Report, monkeypatch: py
     assert all(f"run-{n} " in page.text for n in range(30))
 
 
+def test_a_single_point_is_seen_and_huge_values_are_drawn(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    path.write_text("step,train_loss,val_loss\n1,0.5,0.6\n")
+    page = render(analyze_paths([str(path)], Settings()), "html")
+    assert page.count('<circle class="dot') >= 2
+    # The sum of two of them is infinite.
+    path.write_text("step,train_loss,val_loss\n" + "".join(f"{n},{1.7e308 * (-1) ** n},1.7e308\n" for n in range(300)))
+    report = analyze_paths([str(path)], Settings())
+    assert "nan" not in re.sub(r"<desc.*?</desc>", "", render(replace(report, runs=report.runs * 30), "html").lower())
+
+
 def test_many_inputs_without_a_verdict_are_folded(demo: Report) -> None:
     errors = tuple(RunError(f"{number}.csv", f"{number}.csv is empty.", "Give another.") for number in range(9))
     page = render(replace(demo, errors=errors), "html")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from convergence_cli.reporters._wording import number
+from convergence_cli.reporters.page.labels import CHARACTER_WIDTH, PHONE, Labels, at_an_edge, next_to
 from convergence_cli.reporters.page.markup import text
 from convergence_cli.reporters.page.paths import Steps, envelope, line
 from convergence_cli.reporters.page.scale import HEIGHT, WIDTH, Scale
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
 AXIS = 24
 _NARROW = 60
-# Pixels that a plot is wide on a phone and on the narrowest page that is none, and that a character of a label takes.
-PHONE, TABLET, CHARACTER_WIDTH = 270, 560, 7.0
 _GAP = 0.05
 
 
@@ -76,6 +75,7 @@ def color(role: str, place: int) -> int:
 def drawn(panel: Panel, marks: Marks, *, height: int, title: str, emphasis: str | None = None, uid: str) -> str:
     """The chart of ``panel`` with ``marks``, ``height`` pixels high without its axis. ``uid`` is its own."""
     steps, scale = panel.steps, panel.scale
+    labels = Labels(panel.traces, steps, scale, height)
     under, over, words, heights = [], [], [], []
     for tick in scale.ticks():
         y = _pixel(scale, tick, height)
@@ -84,35 +84,30 @@ def drawn(panel: Panel, marks: Marks, *, height: int, title: str, emphasis: str 
     for span in marks.spans:
         over.append(_span(span, steps))
         if span.label:
-            words.append(_at(steps.share(span.first), 15, span.label, f"mark {span.tone}"))
+            spots = next_to(steps.share(span.first), span.label, 15, 31, height - 10)
+            words.append(labels.put(span.label, f"mark {span.tone}", spots))
     for spot in _nonfinite(panel.traces):
         left, right = steps.x(spot[0]), steps.x(spot[1])
         wide = max(right - left, 24)
         over.append(
             f'<rect class="nonfinite" x="{min(left, WIDTH - wide)}" y="{HEIGHT - 28}" width="{wide}" height="28"/>'
         )
+    words.extend(_lone(panel, height))
+    for point in marks.points:
+        words.append(_point(point, panel, labels, height))
+    if marks.peaks:
+        words.extend(_broken(panel, labels, height))
+        words.extend(_cut(panel, labels, height))
     for level in _apart([one for one in marks.levels if scale.inside(one.value)], scale, height):
         y = _pixel(scale, level.value, height)
         under.append(f'<line class="level" x1="0" x2="100%" y1="{y}" y2="{y}"/>')
-        words.append(
-            f'<text class="mark level" x="100%" dx="-4" y="{y - 5 if y > 18 else y + 14}" text-anchor="end">'
-            f"{text(level.label)}</text>"
-        )
-    taken: list[tuple[float, float]] = []
+        words.append(labels.put(level.label, "mark level", at_an_edge(y), moves=False))
     for after in _restarts(panel.traces):
         over.append(f'<line class="restart" x1="{steps.x(after)}" x2="{steps.x(after)}" y1="0" y2="{HEIGHT}"/>')
         label = f"goes back to {number(after)}"
-        begin, end = _reach(steps.share(after), label)
-        if marks.peaks and all(end <= one[0] or begin >= one[1] for one in taken):
-            taken.append((begin, end))
-            words.append(_at(steps.share(after), height - 26, label, "mark quiet"))
-    for point in marks.points:
-        words.append(_point(point, steps, scale, height, above=bool(_nonfinite(panel.traces))))
-    if marks.peaks and (broken := _count_of_nonfinite(panel.traces)):
-        first = min(spot[0] for spot in _nonfinite(panel.traces))
-        words.append(_at(steps.share(first), height - 14, broken, "mark error"))
-    if marks.peaks:
-        words.extend(_cut(panel, height))
+        if marks.peaks:
+            spots = next_to(steps.share(after), label, height - 26, 31)
+            words.append(labels.put(label, "mark quiet", spots, optional=True))
     return (
         f'<div class="framed">{beside(heights, height)}'
         f'<svg class="chart" role="img" aria-labelledby="{uid}-t {uid}-d" height="{height + AXIS}" width="100%"'
@@ -169,28 +164,34 @@ def _span(span: Span, steps: Steps) -> str:
     return f'{body}<line class="span {span.tone}" x1="{left}" x2="{left}" y1="0" y2="{HEIGHT}"/>'
 
 
-def _reach(share: float, label: str) -> tuple[float, float]:
-    """From where to where ``label`` goes on a phone: right of ``share``, or left of it where that has no room."""
-    wide = len(label) * CHARACTER_WIDTH / PHONE
-    before = share + wide > 1 and (share >= wide or share > 0.5)
-    return (share - wide, share) if before else (share, share + wide)
-
-
-def _at(share: float, y: int, label: str, kind: str) -> str:
-    side = 'text-anchor="end" dx="-5"' if _reach(share, label)[1] == share else 'dx="5"'
-    return f'<text class="{kind}" data-at="{share:.4f}" x="{100 * share:.2f}%" y="{y}" {side}>{text(label)}</text>'
-
-
-def _point(point: Point, steps: Steps, scale: Scale, height: int, *, above: bool) -> str:
-    share, y = steps.share(point.step), _pixel(scale, point.value, height)
-    at = y - 10 if above or y > height - 30 else y + 18
+def _point(point: Point, panel: Panel, labels: Labels, height: int) -> str:
+    share, y = panel.steps.share(point.step), _pixel(panel.scale, point.value, height)
+    above = y > height - 30 or bool(_nonfinite(panel.traces))
+    near = (y - 10, y + 18, y - 26, y + 34) if above else (y + 18, y - 10, y + 34, y - 26)
     return (
         f'<circle class="best" data-at="{share:.4f}" cx="{100 * share:.2f}%" cy="{y}" r="4"/>'
-        f"{_at(share, at, point.label, 'mark quiet')}"
+        f"{labels.put(point.label, 'mark quiet', next_to(share, point.label, *near))}"
     )
 
 
-def _cut(panel: Panel, height: int) -> Iterable[str]:
+def _lone(panel: Panel, height: int) -> Iterable[str]:
+    """A curve of a single point, which a line would not show."""
+    for place, trace in enumerate(panel.traces):
+        known = [(at, value) for at, value in zip(trace.x, trace.mean, strict=True) if value is not None]
+        if len(known) == 1:
+            share, y = panel.steps.share(known[0][0]), _pixel(panel.scale, known[0][1], height)
+            kind = f"dot c{color(trace.role, place)}"
+            yield f'<circle class="{kind}" data-at="{share:.4f}" cx="{100 * share:.2f}%" cy="{y}" r="3"/>'
+
+
+def _broken(panel: Panel, labels: Labels, height: int) -> Iterable[str]:
+    """How many points are not finite, where the first of them is."""
+    if said := _count_of_nonfinite(panel.traces):
+        share = panel.steps.share(min(spot[0] for spot in _nonfinite(panel.traces)))
+        yield labels.put(said, "mark error", next_to(share, said, height - 14, height - 30, 31))
+
+
+def _cut(panel: Panel, labels: Labels, height: int) -> Iterable[str]:
     """Peaks above the top, each with its number: nothing is hidden where the scale ends."""
     if not panel.scale.cut:
         return
@@ -199,7 +200,8 @@ def _cut(panel: Panel, height: int) -> Iterable[str]:
         peak, at = max(above, default=(0.0, 0.0))
         if above and not panel.scale.inside(peak):
             label = f"▲ up to {number(peak)} at {panel.unit} {number(at)}"
-            yield _at(panel.steps.share(at), 32 if height > 90 else 28, label, "mark quiet")
+            first = 32 if height > 90 else 28
+            yield labels.put(label, "mark quiet", next_to(panel.steps.share(at), label, first, first + 16))
             return
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from convergence_cli.reporters._wording import number, unit
-from convergence_cli.reporters.page.chart import CHARACTER_WIDTH, TABLET, Marks, Panel, color, drawn
+from convergence_cli.reporters.page.chart import Marks, Panel, color, drawn
+from convergence_cli.reporters.page.labels import CHARACTER_WIDTH, TABLET
 from convergence_cli.reporters.page.marks import (
     LOSSES,
     Span,

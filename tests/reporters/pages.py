@@ -183,6 +183,7 @@ ALLOWED_ATTRIBUTES = {
     "text-anchor",
     "data-panel",
     "data-plot",
+    "data-told",
     "data-at",
     "data-measure",
     "data-rows",

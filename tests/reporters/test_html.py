@@ -169,6 +169,54 @@ def test_the_steps_and_thresholds_of_findings_are_marked(demo: Report, dumped: R
         assert title in said
 
 
+def with_summary(report: Report, **changed: Any) -> Report:
+    """``report`` with one run and other parts of its summary."""
+    run = report.runs[0]
+    return replace(report, runs=(replace(run, summary={**run.summary, **changed}),))
+
+
+def test_cells_without_a_dump_are_told_from_zero(dumped: Report) -> None:
+    layers = dumped.runs[0].summary["layers"]
+    assert "not dumped" not in Page(render(dumped, "html")).text
+    norms = [[None, None, *row[2:]] for row in layers["gradient_norm"]]
+    page = render(with_summary(dumped, layers={**layers, "gradient_norm": norms, "nonfinite": [[0, 1]]}), "html")
+    heat = page[page.index('data-measure="gradient_norm"') : page.index('data-measure="update_ratio"')]
+    assert '<span class="gap-key">not dumped</span>' in heat
+    assert '<span class="bad-key">not finite</span>' in heat
+    assert '<path class="gap" d="M0 0.5h1M0 1.5h2M0 2.5h2"/>' in heat
+
+
+def test_the_ends_of_a_legend_are_short(dumped: Report) -> None:
+    page = render(dumped, "html")
+    ends = re.findall(r'<span class="shades">([^<]*)<svg.*?</svg>([^<]*)</span>', page)
+    assert ends == [("0.075", "0.94, log"), ("4.9e-8", "4.9, log"), ("0 %", "100 %")]
+
+
+def test_spreads_are_in_the_order_of_the_model(dumped: Report) -> None:
+    spreads = dumped.runs[0].summary["spreads"]
+    right = re.findall(r'<figure class="spread"><figcaption>(.*?)<', render(dumped, "html"))
+    assert [one.split()[0] for one in right] == [*["weight"] * 3, *["gradient"] * 3, *["activation"] * 2]
+    mixed = [spreads[at] for at in (2, 0, 1, 4, 5, 3, 7, 6)]
+    page = render(with_summary(dumped, spreads=mixed), "html")
+    assert re.findall(r'<figure class="spread"><figcaption>(.*?)<', page) == right
+
+
+def test_charts_of_a_finding_follow_its_text_and_say_how_many_more_there_are(dumped: Report) -> None:
+    page = render(dumped, "html")
+    for rule, measure, more in (("AC101", "share of dead units", 0), ("WT102", "update ratio", 1)):
+        card = re.search(rf'<article[^>]*-{rule}">.*?</article>', page)
+        assert card is not None
+        layers = [one.where.layer for one in dumped.runs[0].findings if one.rule == rule]
+        assert re.findall(rf">([^<>]*): {measure}</span>", card[0]) == layers[:2]
+        assert ("and 1 more place" in card[0]) == bool(more)
+
+
+def test_a_finding_that_is_not_drawn_says_so(demo: Report, dumped: Report) -> None:
+    assert "Not drawn" not in Page(render(dumped, "html")).text
+    many = Report(tuple(replace(dumped.runs[0], name=f"run-{n}") for n in range(21)), (), "1")
+    assert Page(render(many, "html")).text.count("Not drawn: the findings above are.") >= 21
+
+
 def test_it_is_the_same_from_a_saved_report(demo: Report, dumped: Report) -> None:
     for report in (demo, dumped):
         saved = from_data(json.loads(json.dumps(to_data(report))), "saved.json")

@@ -215,6 +215,189 @@ def test_cells_of_a_heat_map_tell_their_value(opened: Any, dumped: Report) -> No
     assert told == f"fc1, step 61: {layers['gradient_norm'][0][1]:.4g}"
 
 
+TICKS = """svg => [...svg.querySelectorAll(".tick.x")].filter(one => one.getAttribute("visibility") !== "hidden")
+  .sort((one, two) => one.getBoundingClientRect().x - two.getBoundingClientRect().x).map(one => one.textContent)"""
+
+
+def zoomed(page: Any, left: float, right: float) -> Any:
+    """The main chart, zoomed with the mouse from ``left`` to ``right``."""
+    chart = page.locator("figure.main svg.chart")
+    chart.scroll_into_view_if_needed()
+    box = chart.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * left, box["y"] + 80)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * right, box["y"] + 90, steps=3)
+    page.mouse.up()
+    return chart
+
+
+def test_the_axis_of_a_part_has_its_ends_and_round_steps_between(opened: Any, demo: Report, dumped: Report) -> None:
+    page = opened(demo)
+    whole = page.locator("figure.main svg.chart").evaluate(TICKS)
+    chart = zoomed(page, 0.5, 0.75)
+    first, *between, last = chart.evaluate(TICKS)
+    assert int(first.removeprefix("step ")) == pytest.approx(500, abs=4)
+    assert int(last) == pytest.approx(750, abs=4)
+    assert between == ["550", "600", "650", "700"]
+    page.keyboard.press("Escape")
+    assert chart.evaluate(TICKS) == whole
+    # Few steps: no step is told twice, and none that is not whole.
+    page = opened(dumped)
+    chart = zoomed(page, 0.5, 0.515)
+    told = chart.evaluate(TICKS)
+    assert len(set(told)) == len(told) >= 2
+    assert all("." not in one for one in told)
+
+
+def test_the_bars_of_findings_go_along_with_the_curves(opened: Any, dumped: Report) -> None:
+    page = opened(dumped)
+    bars = page.locator("svg.lanes rect")
+    before = [bars.nth(at).bounding_box() for at in range(bars.count())]
+    since = next(one.where.first_step for one in dumped.runs[0].findings if one.rule == "AC101")
+    chart = zoomed(page, 0.35, 0.65)
+    first, wide = (float(chart.locator("svg.plot").get_attribute("viewBox").split()[at]) for at in (0, 2))
+    name = page.locator("svg.lanes text", has_text="AC101")
+    bar = bars.nth(page.locator("svg.lanes text").all_text_contents().index(name.text_content()))
+    share = ((since - 1) / 299 * 10_000 - first) / wide
+    box = chart.bounding_box()
+    assert bar.bounding_box()["x"] == pytest.approx(box["x"] + share * box["width"], abs=3)
+    assert name.bounding_box()["x"] == pytest.approx(bar.bounding_box()["x"] + 8, abs=3)
+    # What is over before the view begins has no bar in it.
+    assert page.locator("svg.lanes text", has_text="LC102").get_attribute("visibility") == "hidden"
+    assert page.evaluate(LABELS) == []
+    page.keyboard.press("Escape")
+    assert [bars.nth(at).bounding_box() for at in range(bars.count())] == [
+        pytest.approx(one, abs=0.5) for one in before
+    ]
+
+
+def test_escape_leaves_a_part_wherever_the_focus_is(opened: Any, demo: Report) -> None:
+    page = opened(demo)
+    plot = zoomed(page, 0.2, 0.5).locator("svg.plot")
+    assert page.evaluate("document.activeElement.tagName") == "BODY"
+    assert plot.get_attribute("viewBox") != "0 0 10000 1000"
+    assert "Escape" in page.locator("figure.main button.whole").get_attribute("title")
+    page.keyboard.press("Escape")
+    assert plot.get_attribute("viewBox") == "0 0 10000 1000"
+    assert not page.locator("button.whole >> visible=true").count()
+
+
+def test_a_tap_tells_a_value_until_the_next_tap_elsewhere(opened: Any, demo: Report, dumped: Report) -> None:
+    for report, figure in ((demo, "figure.main"), (dumped, "figure.heat >> nth=0"), (dumped, "figure.spread >> nth=0")):
+        page = opened(report, viewport=PHONE, has_touch=True, is_mobile=True)
+        picture = page.locator(figure).locator("svg.chart, svg.cells")
+        picture.scroll_into_view_if_needed()
+        box, tip = picture.bounding_box(), page.locator(figure).locator(".tip")
+        page.touchscreen.tap(box["x"] + box["width"] * 0.4, box["y"] + 20)
+        page.wait_for_timeout(100)
+        assert tip.is_visible()
+        assert picture.evaluate("one => getComputedStyle(one).outlineStyle") == "none"
+        assert picture.evaluate("one => getComputedStyle(one.parentElement).outlineStyle") == "none"
+        page.touchscreen.tap(8, box["y"] + 20)
+        page.wait_for_timeout(100)
+        assert not tip.is_visible()
+
+
+def test_the_focus_ring_lies_around_a_picture_and_its_labels(opened: Any, dumped: Report) -> None:
+    page = opened(dumped, viewport=PHONE)
+    for picture in ("figure.main svg.chart", "figure.spread svg.chart", "figure.heat svg.cells"):
+        page.keyboard.press("Tab")
+        one = page.locator(picture).first
+        one.focus()
+        assert one.evaluate("one => getComputedStyle(one).outlineStyle") == "none"
+        assert one.evaluate("one => getComputedStyle(one.parentElement).outlineStyle") == "solid"
+        cut = """one => { const outer = one.parentElement.getBoundingClientRect();
+          return [...one.parentElement.querySelectorAll("text")].map(text => [text, text.getBoundingClientRect()])
+            .filter(([, box]) => box.width && (box.left < outer.left - 5 || box.right > outer.right + 5 ||
+              box.bottom > outer.bottom + 5)).map(([text]) => text.textContent); }"""
+        assert one.evaluate(cut) == []
+
+
+def test_every_chart_tells_its_values(opened: Any, demo: Report, dumped: Report) -> None:
+    for report in (demo, dumped):
+        page = opened(report)
+        page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+        for chart in page.locator("svg.chart").all():
+            assert chart.get_attribute("tabindex") == "0"
+            chart.hover()
+            tip = chart.locator("xpath=ancestor::figure").locator(".tip")
+            assert re.match(r"step [\d,]+\n\S", tip.inner_text())
+
+
+def test_charts_of_layers_and_of_spreads_are_read_with_the_keyboard(opened: Any, dumped: Report) -> None:
+    page = opened(dumped)
+    summary = dumped.runs[0].summary
+    layers, spread = summary["layers"], summary["spreads"][0]
+    finding = next(one for one in dumped.runs[0].findings if one.rule == "AC101")
+    page.locator("article[id$=AC101] svg.chart").first.focus()
+    page.keyboard.press("Home")
+    tip = page.locator("article[id$=AC101] .tip").first
+    values = layers["dead"][layers["names"].index(finding.where.layer)]
+    for step, value in zip(layers["steps"], values, strict=True):
+        name = f"{finding.where.layer}: share of dead units"
+        assert tip.inner_text() == f"step {number(step)}\n{name} {number(value)}"
+        page.keyboard.press("ArrowRight")
+    page.locator("figure.spread svg.chart").first.focus()
+    page.keyboard.press("End")
+    last, step = spread["quantiles"][-1], spread["steps"][-1]
+    said = f"median {number(last[len(last) // 2])} ({number(last[0])} to {number(last[-1])})"
+    assert page.locator("figure.spread .tip").first.inner_text() == f"step {number(step)}\n{said}"
+
+
+def test_cells_of_a_heat_map_are_read_with_the_keyboard(opened: Any, dumped: Report) -> None:
+    page = opened(dumped)
+    layers = dumped.runs[0].summary["layers"]
+    figure = page.locator('figure.heat[data-measure="gradient_norm"]')
+    figure.locator("svg.cells").focus()
+    for key, row, at in (
+        ("ArrowRight", 0, 0),
+        ("ArrowRight", 0, 1),
+        ("ArrowDown", 1, 1),
+        ("ArrowLeft", 1, 0),
+        ("ArrowLeft", 1, 0),
+        ("End", 1, 5),
+        ("ArrowUp", 0, 5),
+    ):
+        page.keyboard.press(key)
+        value = number(float(f"{layers['gradient_norm'][row][at]:.4g}"))
+        assert figure.locator(".tip").inner_text() == f"fc{row + 1}, step {number(layers['steps'][at])}: {value}"
+        frame = figure.locator("rect.here")
+        assert (frame.get_attribute("x"), frame.get_attribute("y")) == (str(at), str(row))
+
+
+def test_cells_without_a_value_say_so(opened: Any, dumped: Report) -> None:
+    page = opened(dumped)
+    figure = page.locator('figure.heat[data-measure="update_ratio"]')
+    figure.locator("svg.cells").focus()
+    page.keyboard.press("Home")
+    assert figure.locator(".tip").inner_text() == "fc1, step 1: no value"
+    assert figure.locator(".legend .gap-key").inner_text() == "no value"
+    # No entry of a legend is broken over two lines.
+    page.set_viewport_size(PHONE)
+    for entry in page.locator(".legend > *").all():
+        assert entry.bounding_box()["height"] < 26
+
+
+def test_on_a_phone_a_run_is_a_card_with_all_that_the_table_tells(opened: Any, many: Report) -> None:
+    page = opened(many, viewport=PHONE)
+    table = page.locator("table.runs")
+    assert table.evaluate("one => [one, ...one.querySelectorAll('tr, th, td, tbody')].every(part => part.role)")
+    heads = dict(enumerate(table.locator("thead th").all_inner_texts()))
+    for row in table.locator("tbody tr").all():
+        for place, cell in enumerate(row.locator("td").all(), 1):
+            if cell.inner_text().strip():
+                assert cell.is_visible()
+                told = cell.evaluate("one => getComputedStyle(one, '::before').content")
+                assert place not in (2, 4, 5) or told.split('"')[1] in heads[place]
+        assert all(one.is_visible() for one in row.locator(".quiet").all())
+    buttons = table.locator("thead button").all()
+    assert len(buttons) == 5
+    assert all(one.bounding_box()["height"] >= 24 for one in buttons)
+    table.get_by_role("button", name="best loss").click()
+    best = [float(text.split()[0].replace(",", "")) for text in table.locator("tbody td.n2").all_inner_texts() if text]
+    assert best == sorted(best)
+
+
 def test_without_script_the_page_is_whole(opened: Any, demo: Report, dumped: Report) -> None:
     for report in (demo, dumped):
         page = opened(report, java_script_enabled=False)
@@ -237,8 +420,8 @@ def test_no_page_is_wider_than_its_window(
 # Of each picture the labels that cover one another, and those that stick out of it.
 LABELS = """() => [...document.querySelectorAll('figure svg')].flatMap(svg => {
   const figure = svg.closest('figure').getBoundingClientRect();
-  const shown = [...svg.querySelectorAll(':scope > text')].map(one => [one.textContent, one.getBoundingClientRect()])
-    .filter(([label, box]) => label.trim() && box.width);
+  const shown = [...svg.querySelectorAll(':scope > text:not([visibility=hidden])')]
+    .map(one => [one.textContent, one.getBoundingClientRect()]).filter(([label, box]) => label.trim() && box.width);
   const out = shown.filter(([, box]) => box.left < figure.left - 1 || box.right > figure.right + 1);
   const over = shown.flatMap(([label, a], at) => shown.slice(at + 1).filter(([, b]) =>
     Math.min(a.right, b.right) - Math.max(a.left, b.left) > 2 &&
@@ -260,12 +443,13 @@ def test_no_label_covers_another_or_sticks_out(opened: Any, demo: Report, dumped
 def test_axe_finds_no_fault(opened: Any, demo: Report, dumped: Report) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python").Axe()
     several = Report((*demo.runs, *dumped.runs), (), "1")
-    for report, scheme, options in (
-        (dumped, "light", None),
-        (several, "light", {"rules": {"color-contrast": {"enabled": False}}}),
-        (demo, "dark", {"runOnly": ["color-contrast"]}),
+    shape = {"rules": {"color-contrast": {"enabled": False}}}
+    for report, viewport, scheme, options in (
+        (dumped, WIDE, "light", None),
+        (several, PHONE, "light", shape),
+        (demo, WIDE, "dark", {"runOnly": ["color-contrast"]}),
     ):
-        page = opened(report, color_scheme=scheme)
+        page = opened(report, viewport=viewport, color_scheme=scheme)
         page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
         found = axe.run(page, options=options).response
         assert [(one["id"], one["impact"], one["nodes"][0]["html"][:120]) for one in found["violations"]] == []

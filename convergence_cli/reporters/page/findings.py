@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from convergence_cli.printable import counted
 from convergence_cli.reporters._wording import place, value, worst_first
+from convergence_cli.reporters.page.heat import Layers, layers_of
 from convergence_cli.reporters.page.marks import finding_span, role_of
 from convergence_cli.reporters.page.markup import code, facts, fold, items, pill, share, text
 from convergence_cli.reporters.page.panels import finding_chart
-from convergence_cli.reporters.page.tensors import layer_chart
+from convergence_cli.reporters.page.tensors import has_layer_chart, layer_chart
 
 if TYPE_CHECKING:
     from convergence_cli.model import Finding
@@ -26,26 +26,34 @@ def finding_cards(charts: Charts, pictures: int = PICTURES) -> str:
     by_rule: dict[str, list[Finding]] = {}
     for finding in worst_first(charts.run.findings):
         by_rule.setdefault(finding.rule, []).append(finding)
+    layers = layers_of(charts.run.summary)
     cards = []
     for rule, found in by_rule.items():
-        drawn = list(_pictures(charts, found, min(PICTURES_OF_A_RULE, pictures)))
+        places = _places(charts, layers, found)
+        most = min(PICTURES_OF_A_RULE, pictures)
+        if places and not most:
+            # Text alone, and it says so: a finding without a chart is not one that has none.
+            cards.append(_card(charts, rule, found, [], '<p class="quiet">Not drawn: the findings above are.</p>'))
+            continue
+        drawn = [finding_chart(charts, one) or layer_chart(charts, layers, one) for one in places[:most]]
         pictures -= len(drawn)
+        if drawn and len(places) > most:
+            drawn.append(f'<p class="quiet">and {counted(len(places) - most, "more place")}</p>')
         cards.append(_card(charts, rule, found, drawn))
     return "".join(cards)
 
 
-def _pictures(charts: Charts, found: list[Finding], most: int) -> Iterator[str]:
-    seen: set[object] = set()
+def _places(charts: Charts, layers: Layers | None, found: list[Finding]) -> list[Finding]:
+    """Of ``found`` those that a chart can show, one for each place."""
+    places: dict[object, Finding] = {}
     for finding in found:
-        subject = (role_of(finding, charts.run), finding.where.layer, finding_span(finding))
-        if len(seen) >= most:
-            return
-        if subject not in seen and (picture := finding_chart(charts, finding) or layer_chart(charts, finding)):
-            seen.add(subject)
-            yield picture
+        role = role_of(finding, charts.run)
+        if role in charts.panels or has_layer_chart(layers, finding):
+            places.setdefault((role, finding.where.layer, finding_span(finding)), finding)
+    return list(places.values())
 
 
-def _card(charts: Charts, rule: str, found: list[Finding], pictures: list[str]) -> str:
+def _card(charts: Charts, rule: str, found: list[Finding], pictures: list[str], note: str = "") -> str:
     first, *others = found
     numbers = fold("Numbers that decided", _numbers(charts, first), "numbers")
     more = ""
@@ -60,7 +68,7 @@ def _card(charts: Charts, rule: str, found: list[Finding], pictures: list[str]) 
         f'<article class="card finding {first.severity}{wide}" id="{charts.uid}-{text(rule, 20)}"><div class="said">'
         f"<h4>{pill(first.severity)} {code(rule, 20)} {text(first.name, 80)}</h4>"
         f"<p>{text(first.message)}</p>"
-        f'<p class="quiet">{_where(charts, first)}</p>{numbers}{more}</div>{drawn}</article>'
+        f'<p class="quiet">{_where(charts, first)}</p>{note}{numbers}{more}</div>{drawn}</article>'
     )
 
 

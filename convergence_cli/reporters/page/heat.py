@@ -11,6 +11,7 @@ from convergence_cli.model import SEVERITIES
 from convergence_cli.printable import printable
 from convergence_cli.reporters._layout import cut_middle
 from convergence_cli.reporters._wording import number, percent
+from convergence_cli.reporters.page.chart import tick_text
 from convergence_cli.reporters.page.marks import finding_span
 from convergence_cli.reporters.page.markup import text
 from convergence_cli.reporters.page.trace import Values, numbers
@@ -27,6 +28,8 @@ _TITLES = {
     "saturated": "Saturated units",
 }
 SHARES = ("dead", "saturated")
+# The first dump has no update to tell of.
+_GAP = {"update_ratio": "no value"}
 _NAME = 18
 # Below this ratio of the highest to the lowest value there is no picture to see.
 EVEN = 1.5
@@ -81,12 +84,17 @@ def heat_map(layers: Layers, measure: str, findings: Sequence[Finding], unit: st
     shade, low, high = _shades(told, share)
     tall = 18 if len(rows) <= 24 else 10
     shades: dict[str, list[str]] = {}
+    gaps: list[tuple[int, int]] = []
     for place, row in enumerate(rows):
         for column, value in enumerate(layers.found[measure][row]):
             kind = "bad" if (row, column) in layers.bad else "" if value is None else shade(value)
-            if kind:
+            if not kind:
+                gaps.append((column, place))
+            else:
                 shades.setdefault(kind, []).append(f"M{column} {place}h1v1h-1z")
     cells = "".join(f'<path class="{kind}" d="{"".join(parts)}"/>' for kind, parts in sorted(shades.items()))
+    if gaps:
+        cells += f'<path class="gap" d="{_strokes(gaps)}"/>'
     frames = [(finding.severity, frame) for finding in findings if (frame := _frame(finding, layers, rows))]
     drawn = "".join(frame for _, frame in frames)
     framed = next((severity for severity in SEVERITIES if severity in {one for one, _ in frames}), "")
@@ -98,6 +106,10 @@ def heat_map(layers: Layers, measure: str, findings: Sequence[Finding], unit: st
         if place % stride == 0
     )
     height = tall * len(rows)
+    keys = [f'<span class="frame-key {framed}">a finding</span>'] if framed else []
+    keys += ['<span class="zero-key">zero</span>'] if "zero" in shades else []
+    keys += ['<span class="bad-key">not finite</span>'] if "bad" in shades else []
+    keys += [f'<span class="gap-key">{_GAP.get(measure, "not dumped")}</span>'] if gaps else []
     words = _in_words(layers, measure, rows, unit)
     count = len(layers.steps)
     edge = "".join(
@@ -107,7 +119,7 @@ def heat_map(layers: Layers, measure: str, findings: Sequence[Finding], unit: st
     )
     return (
         f'<figure class="heat" data-measure="{measure}" data-rows="{",".join(map(str, rows))}">'
-        f"<figcaption>{text(_TITLES[measure])}{_legend(low, high, share, framed)}</figcaption><div>"
+        f"<figcaption>{text(_TITLES[measure])}{_legend(low, high, share, keys)}</figcaption><div>"
         f'<svg class="names" aria-hidden="true" height="{height + 22}">{names}</svg>'
         f'<svg class="cells" role="img" aria-labelledby="{uid}-t {uid}-d" width="100%" height="{height + 22}">'
         f'<title id="{uid}-t">{text(_TITLES[measure])} by layer and {text(unit)}</title>'
@@ -155,15 +167,29 @@ def _shades(told: Sequence[float], share: bool) -> tuple[Any, float, float]:
     return shade, low, high
 
 
-def _legend(low: float, high: float, share: bool, framed: str) -> str:
+def _strokes(cells: Sequence[tuple[int, int]]) -> str:
+    """A line through the middle of cells without a value, one for neighbours: no shade of a value looks like it."""
+    runs: list[list[int]] = []
+    for column, place in cells:
+        if runs and runs[-1][1] == place and runs[-1][0] + runs[-1][2] == column:
+            runs[-1][2] += 1
+        else:
+            runs.append([column, place, 1])
+    return "".join(f"M{column} {place}.5h{count}" for column, place, count in runs)
+
+
+def _legend(low: float, high: float, share: bool, keys: Sequence[str]) -> str:
     swatches = "".join(f'<rect class="q{at}" x="{at * 14}" width="14" height="12"/>' for at in range(SHADES))
-    ends = ("0 %", "100 %") if share else (number(low), number(high))
+    ends = ("0 %", "100 %") if share else (_short(low), _short(high))
     scale = "" if share else ", log"
-    frame = f'<span class="frame-key {framed}">a finding</span>' if framed else ""
     return (
-        f'<span class="legend">{frame}<span class="zero-key">zero</span>{ends[0]}'
-        f'<svg aria-hidden="true" width="{14 * SHADES}" height="12">{swatches}</svg>{ends[1]}{scale}</span>'
+        f'<span class="legend">{"".join(keys)}<span class="shades">{ends[0]}'
+        f'<svg aria-hidden="true" width="{14 * SHADES}" height="12">{swatches}</svg>{ends[1]}{scale}</span></span>'
     )
+
+
+def _short(value: float) -> str:
+    return tick_text(float(f"{value:.2g}"))
 
 
 def _frame(finding: Finding, layers: Layers, rows: Sequence[int]) -> str:

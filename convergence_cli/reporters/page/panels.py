@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from convergence_cli.reporters._wording import number, unit
 from convergence_cli.reporters.page.chart import Marks, Panel, color, drawn
+from convergence_cli.reporters.page.heat import layers_of
 from convergence_cli.reporters.page.labels import CHARACTER_WIDTH, TABLET
 from convergence_cli.reporters.page.marks import (
     LOSSES,
@@ -181,7 +182,10 @@ def readings(charts: Charts, *, full: bool) -> dict[str, Any]:
     panels = {panel.key: panel for panel in charts.panels.values()}
     first = next(iter(panels.values()), None)
     if first is None:
-        return {}
+        layers = layers_of(charts.run.summary)
+        # Dumps without a log: there are maps to read, and no curve.
+        steps = None if layers is None else (layers.steps[0], layers.steps[-1])
+        return {} if steps is None else {"unit": unit(charts.run), "first": steps[0], "last": steps[1], "panels": {}}
     return {
         "unit": first.unit,
         "first": first.steps.first,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from convergence_cli.printable import counted
+from convergence_cli.printable import counted, printable
 from convergence_cli.reporters._tensor_cells import cell, head, telling
 from convergence_cli.reporters._wording import dumped, number, unit
 from convergence_cli.reporters.page.chart import AXIS, Marks, Panel, axis, beside, drawn, tick_at
@@ -35,7 +35,7 @@ def tensor_section(charts: Charts) -> str:
     run = charts.run
     layers = layers_of(run.summary)
     maps = "" if layers is None else "".join(_maps(layers, charts))
-    spreads = _folded(list(_spreads(run.summary.get("spreads"), charts)))
+    spreads = _folded(list(_spreads(run.summary.get("spreads"), layers, charts)))
     rows = "" if run.tensors is None else _rows(run)
     if not (maps or spreads or rows):
         return ""
@@ -52,20 +52,28 @@ def tensor_section(charts: Charts) -> str:
     return f'{lead}<div class="maps">{maps}</div>{spreads}{rows}'
 
 
-def layer_chart(charts: Charts, finding: Finding) -> str:
-    """The measure of the layer that ``finding`` speaks of over the dumped steps; nothing where it is not drawn."""
-    layers, measure = layers_of(charts.run.summary), MEASURE.get(finding.rule, "")
+def has_layer_chart(layers: Layers | None, finding: Finding) -> bool:
+    """Whether the measure of the layer that ``finding`` speaks of is among ``layers``."""
+    measure = MEASURE.get(finding.rule, "")
     if layers is None or measure not in layers.found or finding.where.layer not in layers.names:
-        return ""
+        return False
     values = layers.found[measure][layers.names.index(finding.where.layer)]
-    finite = [value for value in values if value is not None]
-    if not finite:
+    return any(value is not None for value in values)
+
+
+def layer_chart(charts: Charts, layers: Layers | None, finding: Finding) -> str:
+    """The measure of the layer that ``finding`` speaks of over the dumped steps; nothing where it is not drawn."""
+    if layers is None or finding.where.layer is None or not has_layer_chart(layers, finding):
         return ""
+    measure, row = MEASURE[finding.rule], layers.names.index(finding.where.layer)
+    values = layers.found[measure][row]
+    finite = [value for value in values if value is not None]
     marked = list(levels(finding))
     name = f"{finding.where.layer}: {_UNIT_OF[measure]}"
     steps = layers.steps
     panel = Panel(
-        f"t{charts.drawn}",
+        # The script finds the values of the layer by it.
+        f"t{charts.drawn}.{measure}.{row}",
         charts.uid,
         [Trace("layer", name, steps, steps, values, values, values)],
         Steps(steps[0], steps[-1]),
@@ -88,11 +96,16 @@ def _maps(layers: Layers, charts: Charts) -> Iterator[str]:
         yield heat_map(layers, measure, speaking, unit(charts.run), charts.own())
 
 
-def _spreads(found: Any, charts: Charts) -> Iterator[tuple[str, str]]:
+def _spreads(found: Any, layers: Layers | None, charts: Charts) -> Iterator[tuple[str, str]]:
     if not isinstance(found, Sequence) or isinstance(found, str):
         return
-    for one in list(found)[:MAX_SPREADS]:
-        if isinstance(one, Mapping) and (picture := _spread(one, charts)):
+    place = {} if layers is None else {name: at for at, name in enumerate(layers.names)}
+    spreads = [one for one in list(found)[:MAX_SPREADS] if isinstance(one, Mapping)]
+    # Weights, gradients and activations in the order of the model, as in the maps above.
+    spreads.sort(key=lambda one: place.get(printable(one.get("layer"), 120), len(place)))
+    kinds = list(dict.fromkeys(str(one.get("kind")) for one in found[:MAX_SPREADS] if isinstance(one, Mapping)))
+    for one in sorted(spreads, key=lambda one: kinds.index(str(one.get("kind")))):
+        if picture := _spread(one, charts):
             yield str(one.get("kind")), picture
 
 
@@ -136,13 +149,21 @@ def _spread(data: Mapping[str, Any], charts: Charts) -> str:
     return (
         f'<figure class="spread"><figcaption>{text(name, 60)}</figcaption>'
         f'<div class="framed">{beside(_heights(scale, height), height)}'
-        f'<svg role="img" aria-labelledby="{uid}-t {uid}-d" width="100%" height="{height + AXIS}">'
+        f'<svg class="chart" role="img" aria-labelledby="{uid}-t {uid}-d" width="100%" height="{height + AXIS}"'
+        f' data-plot="{height}" data-told="{_told(steps, columns, wide)}">'
         f'<title id="{uid}-t">{text(name)} by {text(counted_in)}</title><desc id="{uid}-d">{text(words)}</desc>'
         f"{_grid(scale, height)}"
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none" width="100%" height="{height}">{bands}'
+        f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none" width="100%"'
+        f' height="{height}">{bands}'
         f'<path class="ctr-line" d="M{middle}"/></svg>{axis(axis_of, counted_in, height, SPREAD_WIDTH)}'
         "</svg></div></figure>"
     )
+
+
+def _told(steps: Sequence[float], columns: Sequence[Sequence[float]], wide: int) -> str:
+    """Steps, medians, lowest and highest quantiles for the script: numbers alone, which need no escapes."""
+    rows = [steps, *(column[: len(steps)] for column in (columns[wide // 2], columns[0], columns[-1]))]
+    return "[" + ",".join("[" + ",".join(f"{value:.10g}" for value in row) + "]" for row in rows) + "]"
 
 
 def _band(xs: Sequence[int], low: Sequence[float], high: Sequence[float], scale: Scale) -> str:

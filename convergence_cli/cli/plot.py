@@ -10,6 +10,7 @@ import typer
 
 from convergence_cli.cli import _options as options
 from convergence_cli.cli._answer import one_blas_thread
+from convergence_cli.cli._one_run import run_at, saved_at
 from convergence_cli.cli._output import complain, progress, say, write_bytes
 from convergence_cli.cli._settings import settings_from
 from convergence_cli.errors import EXIT_NO_VERDICT, EXIT_OK, CtroubleshootError, UsageError
@@ -34,8 +35,6 @@ Exit codes:
   130  interrupted
 """
 _PICTURE = "Picture"
-# So much of a file tells whether it is a saved report.
-_HEAD = 4096
 
 
 def command(
@@ -218,13 +217,13 @@ def _drawn(
     from convergence_cli.plots.door import plot_report, plot_run
     from convergence_cli.plots.missing import NotDrawn
 
-    saved = _saved(path)
+    saved = saved_at(path)
     run: Run | None = None
     report: RunReport | None = saved
     if saved is None:
-        from convergence_cli.pipeline import diagnose, read_run
+        from convergence_cli.pipeline import diagnose
 
-        run = read_run(path, settings)
+        run = run_at(path, settings)
         if settings.as_of is not None:
             from convergence_cli.as_of import as_of
 
@@ -253,21 +252,6 @@ def _without_as_of(settings: "Settings") -> "Settings":
     from dataclasses import replace
 
     return replace(settings, as_of=None)
-
-
-def _saved(path: str) -> "RunReport | None":
-    """The worst run of the saved report at ``path``; None where that is no report."""
-    if not path.lower().endswith(".json") or not os.path.isfile(path):
-        return None
-    with suppress(OSError), open(path, "rb") as handle:
-        head = handle.read(_HEAD)
-        if b'"schema_version"' in head and b'"ctroubleshoot"' in head:
-            from convergence_cli.cli.report import load
-
-            runs = load(path).runs
-            if runs:
-                return runs[0]
-    return None
 
 
 def _files(

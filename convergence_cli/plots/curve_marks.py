@@ -16,13 +16,19 @@ if TYPE_CHECKING:
     from convergence_cli.reporters.page.trace import Trace
 
 
-def mark_verdict(axes: Axes, run: RunReport) -> None:
-    """From where on the verdict holds."""
+def mark_verdict(axes: Axes, run: RunReport, end: float) -> None:
+    """From where on the verdict holds: a line there, and shade from it to the step ``end``, the last that is drawn."""
     span = verdict_span(run)
-    if span is None:
+    if span is None or span.first > end:
+        return
+    left, right = axes.get_xlim()
+    tone = TONES["warning" if span.tone == "warning" else "error"]
+    wide = max(end - max(span.first, left), 0.004 * (right - left))
+    start = max(span.first, left)
+    axes.axvspan(start, start + wide, color=tone, alpha=0.1, linewidth=0, zorder=0.5, gid="verdict")
+    if span.first < left:
         return
     axes.axvline(span.first, color=QUIET, linewidth=1.0, linestyle=(0, (3, 2)), gid="since", zorder=1.5)
-    left, right = axes.get_xlim()
     late = span.first > left + 0.7 * (right - left)
     axes.annotate(
         shown(span.label, 40),
@@ -38,17 +44,20 @@ def mark_verdict(axes: Axes, run: RunReport) -> None:
     )
 
 
-def shade_findings(axes: Axes, findings: Sequence[Finding]) -> None:
-    """The steps of findings behind the curve, each once; what is no more than a note is only told below."""
+def shade_findings(axes: Axes, findings: Sequence[Finding], end: float) -> None:
+    """The steps of findings behind the curve, each once; what is no more than a note is only told below.
+
+    What is open ends at the step ``end``.
+    """
     left, right = axes.get_xlim()
     taken: list[tuple[float, float]] = []
     for finding in findings:
         span = finding_span(finding)
         if span is None or finding.severity == "note":
             continue
-        first, last = max(span.first, left), min(_end(axes, span.last), right)
-        for start, end in _without(first, last, taken):
-            wide = max(end - start, 0.004 * (right - left))
+        first, last = max(span.first, left), end if span.last is None else min(span.last, end)
+        for start, stop in _without(first, last, taken):
+            wide = max(stop - start, 0.004 * (right - left))
             axes.axvspan(start, start + wide, color=TONES[finding.severity], alpha=0.1, linewidth=0, zorder=0.5)
         taken.append((first, last))
 
@@ -66,15 +75,16 @@ def _without(first: float, last: float, taken: Sequence[tuple[float, float]]) ->
     return open_
 
 
-def mark_best(axes: Axes, run: RunReport, traces: Sequence[Trace]) -> None:
-    """The best loss, a star on its series."""
+def mark_best(axes: Axes, run: RunReport, traces: Sequence[Trace], powers: int = 0) -> None:
+    """The best loss, a star on its series, whose values are divided by so many ``powers`` of ten."""
     best = best_point(run)
-    if best is None or best[0] not in [trace.name for trace in traces]:
+    left, right = axes.get_xlim()
+    if best is None or best[0] not in [trace.name for trace in traces] or not left <= best[1].step <= right:
         return
     label = f"best {figures(best[1].value)} at {figures(best[1].step)}"
     axes.plot(
         [best[1].step],
-        [best[1].value],
+        [best[1].value / 10**powers],
         marker="*",
         markersize=9,
         color=BLACK,
@@ -118,15 +128,15 @@ def mark_broken(axes: Axes, traces: Sequence[Trace]) -> None:
         axes.axvline(before, color=FAINT, linewidth=0.9, linestyle=":", gid="restart-from", zorder=1.4)
 
 
-def mark_lanes(axes: Axes, findings: Sequence[Finding], width: float) -> None:
-    """A line a finding: what it says, and below its steps as a bar."""
+def mark_lanes(axes: Axes, findings: Sequence[Finding], end: float, width: float, rest: str = "") -> None:
+    """A line a finding: what it says, and below its steps as a bar, as far as ``end``; ``rest`` in a line below."""
     axes.set_gid("lanes")
-    left, right = axes.get_xlim()
+    left, _ = axes.get_xlim()
     for row, finding in enumerate(findings):
         span = finding_span(finding)
         if span is None:
             continue
-        first, last = max(span.first, left), min(_end(axes, span.last), right)
+        first, last = max(span.first, left), end if span.last is None else min(span.last, end)
         tone = TONES[finding.severity]
         line = {"error": "-", "warning": (0, (3, 0.6)), "note": (0, (1, 0.8))}[finding.severity]
         axes.plot(
@@ -152,11 +162,18 @@ def mark_lanes(axes: Axes, findings: Sequence[Finding], width: float) -> None:
             va="center",
             fontsize=SMALL,
         )
+    if rest:
+        axes.annotate(
+            rest,
+            (0.0, len(findings) - 0.1),
+            xycoords=axes.get_yaxis_transform(),
+            xytext=(3, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=SMALL,
+            color=QUIET,
+        )
     axes.set_yticks([])
-    axes.set_ylim(len(findings) - 0.45, -0.6)
+    axes.set_ylim(len(findings) + bool(rest) - 0.45, -0.6)
     axes.grid(axis="y", visible=False)
     axes.spines["left"].set_visible(False)
-
-
-def _end(axes: Axes, last: float | None) -> float:
-    return axes.get_xlim()[1] if last is None else last

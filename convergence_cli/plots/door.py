@@ -80,14 +80,29 @@ def plot_run(
     Raises as ``plot_report`` does.
     """
     needs_matplotlib()
-    from convergence_cli.axis import axis_of
-    from convergence_cli.pipeline import as_run, diagnose
-    from convergence_cli.plots.part import report_on_part, stats_of_part
-    from convergence_cli.reporters._wording import heading
+    from convergence_cli.pipeline import as_run
+    from convergence_cli.plots.elsewhere import why_not
     from convergence_cli.settings import Settings
 
     run = as_run(run, Settings())
     wanted = wanted or Wanted()
+    try:
+        return _part(run, kind, wanted, report, root)
+    except NotDrawn as error:
+        raise why_not(error, run, wanted, root) from None
+
+
+def _part(run: Run, kind: str, wanted: Wanted, report: RunReport | None, root: str | None) -> Figure:
+    from convergence_cli.axis import axis_of
+    from convergence_cli.pipeline import diagnose
+    from convergence_cli.plots.part import report_on_part, stats_of_part
+    from convergence_cli.reporters._wording import heading
+
+    if kind == "curves":
+        from convergence_cli.plots import curves
+
+        part = report_on_part(run, report or diagnose(run), wanted)
+        return curves.figure(part, wanted.width, part=not wanted.whole)
     if kind in OF_REPORTS:
         return plot_report(report_on_part(run, report or diagnose(run), wanted), kind, width=wanted.width)
     about: dict[str, Any] = {"name": heading(run), "width": wanted.width}

@@ -97,13 +97,30 @@ def _under(name: str, layers: Layers, values: np.ndarray[Any, Any], unit: str) -
     if seen.size:
         words += f", from {figures(float(seen.min()))} to {figures(float(seen.max()))}"
     words += f", at {counted(values.shape[1], f'dumped {unit}')}"
+    lines = len(_profiled(values))
+    if lines < values.shape[1]:
+        words += f" (lines: {lines} of {values.shape[1]:,} {unit}s, that of the largest norm among them)"
     return words + (f"; {len(layers.names)} of {layers.total} layers" if layers.total > len(layers.names) else "") + "."
+
+
+def _profiled(values: np.ndarray[Any, Any]) -> list[int]:
+    """The columns that are drawn as lines: the first, the last, that of the largest norm, others evenly between."""
+    seen = [at for at in range(values.shape[1]) if np.isfinite(values[:, at]).any()]
+    if len(seen) <= MAX_PROFILES:
+        return seen
+    top = int(np.where(np.isfinite(values), values, -np.inf).max(axis=0).argmax())
+    kept = dict.fromkeys((seen[0], top, seen[-1]))
+    spread = [seen[at] for at in evenly(len(seen), MAX_PROFILES)]
+    # The place that is furthest from those that are kept tells most.
+    while len(kept) < MAX_PROFILES:
+        rest = [at for at in (*spread, *seen) if at not in kept]
+        kept[max(rest, key=lambda at: min(abs(at - one) for one in kept))] = None
+    return sorted(kept)
 
 
 def _profiles(axes: Axes, values: np.ndarray[Any, Any], steps: Sequence[float], unit: str, columns: int) -> None:
     axes.set_gid("profiles")
-    shown_at = [at for at in evenly(len(steps), MAX_PROFILES) if np.isfinite(values[:, at]).any()]
-    for look, at in zip(SERIES, shown_at, strict=False):
+    for look, at in zip(SERIES, _profiled(values), strict=False):
         # A norm of 0 has no place on a logarithmic axis.
         norm = np.where(values[:, at] > 0, values[:, at], np.nan)
         axes.plot(

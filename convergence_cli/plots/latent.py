@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -51,10 +51,8 @@ def latent_of(found: Iterable[Opened], layers: Sequence[str], method: str) -> La
     """
     holding: dict[str, list[Opened]] = {}
     for one in found:
-        for name, tensor in one.of_kind("activation", "output"):
-            if len(tensor.shape) > 1 and wanted(name, layers):
-                # What the model gives out is no latent space, but better than nothing.
-                holding.setdefault(f"{name.kind}/{name.name}", []).append(one)
+        for title in layers_in(one, layers):
+            holding.setdefault(title, []).append(one)
     chosen = [title for title in holding if title.startswith("activation/")] or list(holding)
     if not chosen:
         asked = f" of {', '.join(shown(layer, 40) for layer in layers)}" if layers else ""
@@ -77,6 +75,14 @@ def latent_of(found: Iterable[Opened], layers: Sequence[str], method: str) -> La
     if not taken:
         raise NotDrawn(KIND, f"The values of {shown(title)} cannot be read.", HINT)
     return _projected(title.partition("/")[2], method, taken)
+
+
+def layers_in(one: Opened, layers: Sequence[str]) -> Iterator[str]:
+    """What ``one`` holds that can be projected, as ``kind/name``."""
+    # What the model gives out is no latent space, but better than nothing.
+    for name, tensor in one.of_kind("activation", "output"):
+        if len(tensor.shape) > 1 and wanted(name, layers):
+            yield f"{name.kind}/{name.name}"
 
 
 def _projected(layer: str, method: str, taken: Sequence[tuple[Opened, Taken]]) -> Latent:

@@ -12,7 +12,7 @@ import numpy as np
 from convergence_cli.axis import axis_of
 from convergence_cli.errors import UsageError
 from convergence_cli.features.evidence import Evidence
-from convergence_cli.features.tensors.pictured import layers_pictured, spreads_pictured
+from convergence_cli.features.tensors.pictured import MEASURES, layers_pictured, spreads_pictured
 from convergence_cli.model import Buckets, Curve
 from convergence_cli.printable import printable
 from convergence_cli.summary import summarise
@@ -28,33 +28,36 @@ if TYPE_CHECKING:
 def report_on_part(run: Run, report: RunReport, wanted: Wanted) -> RunReport:
     """``report`` with curves of the wanted steps, and tensors of the wanted steps and layers.
 
-    Raises ``UsageError`` where nothing is left.
+    Raises ``UsageError`` where no layer has the name.
     """
     summary = dict(report.summary)
     if not wanted.whole:
         curves = tuple(part for curve in run.curves if len((part := _between(curve, wanted)).value))
-        if run.curves and not curves:
-            raise UsageError(
-                f"No point was logged between {axis_of(run)} {wanted.first:.12g} and {wanted.last:.12g}.",
-                f"The log goes from {_ends(run)}.",
-            )
         with np.errstate(all="ignore"):
             summary["curves"] = summarise(Evidence(replace(run, curves=curves, tensors=None)), axis_of(run))["curves"]
-    stats = stats_of_part(run, wanted)
-    if stats is not None and len(stats):
+    stats, before = stats_of_part(run, wanted), stats_of_part(run, wanted, before=True)
+    if stats is not None and before is not None and len(before):
         spoken = {one.where.layer for one in report.findings if one.where.layer}
-        summary["layers"] = layers_pictured(stats, spoken)
-        summary["spreads"] = spreads_pictured(stats, spoken)
+        summary["layers"] = _from(layers_pictured(before, spoken), wanted.first)
+        summary["spreads"] = spreads_pictured(stats, spoken) if len(stats) else []
+    elif wanted.layers or not wanted.whole:
+        # What the report holds is of all steps.
+        summary = {key: item for key, item in summary.items() if key not in ("layers", "spreads")}
     return replace(report, summary=summary)
 
 
-def stats_of_part(run: Run, wanted: Wanted) -> TensorStats | None:
-    """The statistics of the wanted steps and layers. Raises ``UsageError`` where no layer has the name."""
+def stats_of_part(run: Run, wanted: Wanted, *, before: bool = False) -> TensorStats | None:
+    """The statistics of the wanted steps and layers. Raises ``UsageError`` where no layer has the name.
+
+    ``before``: with the last weights before those steps, against which the first change is measured.
+    """
     stats = run.tensors
     if stats is None:
         return None
     step = stats.number("step")
     kept = (step >= wanted.first) & (step <= wanted.last) & ~_at_inputs(stats)
+    if before:
+        kept[_last_weights(stats, wanted.first)] = True
     if wanted.layers and len(stats):
         named = _named(stats, wanted.layers)
         if not named.any():
@@ -73,6 +76,21 @@ def stats_of_part(run: Run, wanted: Wanted) -> TensorStats | None:
         confusions=tuple(one for one in stats.confusions if wanted.first <= one.step <= wanted.last),
         trees=tuple(one for one in stats.trees if wanted.first <= one.step <= wanted.last),
     )
+
+
+def _last_weights(stats: TensorStats, first: float) -> list[int]:
+    """The row of each weight at its last step before ``first``."""
+    rows = np.flatnonzero((stats.text("kind") == "weight") & (stats.number("step") < first)).tolist()
+    columns = [stats.text(name) for name in ("name", "worker", "mode")]
+    return list({tuple(column[row] for column in columns): row for row in rows}.values())
+
+
+def _from(layers: dict[str, Any], first: float) -> dict[str, Any]:
+    """``layers`` without the columns of steps before ``first``."""
+    at = sum(step < first for step in layers["steps"])
+    measures = {key: [row[at:] for row in layers[key]] for key in MEASURES if key in layers}
+    places = [[row, column - at] for row, column in layers["nonfinite"] if column >= at]
+    return {**layers, **measures, "steps": layers["steps"][at:], "nonfinite": places}
 
 
 def _named(stats: TensorStats, globs: Sequence[str]) -> Mask:
@@ -106,8 +124,3 @@ def _between(curve: Curve, wanted: Wanted) -> Curve:
     return Curve(
         curve.name, step, curve.value[kept], curve.role, curve.direction, restarts=tuple(back.tolist()), buckets=buckets
     )
-
-
-def _ends(run: Run) -> str:
-    steps = np.concatenate([curve.step for curve in run.curves])
-    return f"{steps.min():.12g} to {steps.max():.12g}"

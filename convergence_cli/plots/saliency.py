@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from convergence_cli.errors import SourceError
 from convergence_cli.plots.dumped import Opened, classes_in, take, wanted
 from convergence_cli.plots.missing import NotDrawn
-from convergence_cli.plots.style import BLUE, FULL, NARROW, QUIET, VERMILION, evenly, picture, sheet, shown
+from convergence_cli.plots.style import BLUE, FULL, NARROW, QUIET, evenly, picture, sheet, shown
 from convergence_cli.plots.ticks import figures, write_ticks
 from convergence_cli.printable import counted
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from matplotlib.figure import Figure
+
+    from convergence_cli.tensors.names import Named
+    from convergence_cli.tensors.stored import StoredTensor
 
     Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -32,6 +35,8 @@ HINT = (
 MAX_VALUES = 3 << 18
 MAX_SAMPLES, MAX_SHOWN, MAX_FEATURES = 256, 6, 20
 _LEAST_SIDE, _MOST_SIDE = 4, 1024
+# One hue from white: dark is large in grey print, too, and is not taken for the input.
+_MAP = "Blues"
 _INPUT = ("input", "inputs", "x")
 
 
@@ -51,20 +56,8 @@ class Saliency:
 def saliency_of(found: Iterable[Opened], layers: Sequence[str] = ()) -> Saliency:
     """The last step with an input and the gradient at it. Raises ``NotDrawn`` where there is none."""
     for one in reversed(list(found)):
-        for name, tensor in one.of_kind("input"):
-            if not wanted(name, layers) or len(tensor.shape) < 2:
-                continue
-            gradient = next(
-                (
-                    other
-                    for title, other in one.of_kind("gradient")
-                    if other.shape == tensor.shape and _same(title.name, name.name)
-                ),
-                None,
-            )
-            width = tensor.size // tensor.shape[0] if tensor.shape[0] else 0
-            if gradient is None or not 0 < width <= MAX_VALUES:
-                continue
+        for name, tensor, gradient in pairs_in(one, layers):
+            width = tensor.size // tensor.shape[0]
             try:
                 values, slopes = (
                     take(part, MAX_SAMPLES if width <= 4096 else MAX_SHOWN, MAX_VALUES) for part in (tensor, gradient)
@@ -76,6 +69,20 @@ def saliency_of(found: Iterable[Opened], layers: Sequence[str] = ()) -> Saliency
                 classes = classes_in(one, values.of[0], values.places)
                 return Saliency(one.dump.step, name.name, values.values, slopes.values, shape, classes, values.note)
     raise NotDrawn(KIND, "No input with the gradient at it was saved.", HINT)
+
+
+def pairs_in(one: Opened, layers: Sequence[str]) -> Iterator[tuple[Named, StoredTensor, StoredTensor]]:
+    """The inputs in ``one`` that can be drawn, each with the gradient at it."""
+    for name, tensor in one.of_kind("input"):
+        if not wanted(name, layers) or len(tensor.shape) < 2:
+            continue
+        width = tensor.size // tensor.shape[0] if tensor.shape[0] else 0
+        if not 0 < width <= MAX_VALUES:
+            continue
+        for title, other in one.of_kind("gradient"):
+            if other.shape == tensor.shape and _same(title.name, name.name):
+                yield name, tensor, other
+                break
 
 
 def _same(gradient: str, name: str) -> bool:
@@ -97,7 +104,7 @@ def as_images(shape: Sequence[int]) -> tuple[int, ...] | None:
 
 @picture
 def figure(saliency: Saliency, *, name: str, unit: str = "step", width: float = FULL) -> Figure:
-    """Pictures with the gradient over them, or the features that count most."""
+    """Pictures with the gradient below them, or the features that count most."""
     axes = as_images(saliency.shape)
     if axes is None:
         return _features(saliency, name, unit, width)
@@ -111,9 +118,11 @@ def _images(saliency: Saliency, order: Sequence[int], name: str, unit: str, widt
     chosen = _chosen(saliency.classes, len(inputs), MAX_SHOWN if width >= NARROW else 3)
     side = (width - 12) / len(chosen)
     side = min(side, 46.0)
+    channels = inputs.shape[3]
     under = (
         f"{name}: inputs {shown(saliency.name, 40)} of {unit} {figures(saliency.step)} above, and where the output"
-        f" leans on them below: the darker, the larger the gradient (of the largest channel)."
+        " leans on them below: the darker, the larger the gradient"
+        f"{f' (the largest of {channels} channels)' if channels > 1 else ''}."
     )
     paper = sheet(width, 2 * side * inputs.shape[1] / inputs.shape[2] + 12, "Saliency", under)
     grid = paper.subplots(2, len(chosen), squeeze=False)
@@ -121,13 +130,11 @@ def _images(saliency: Saliency, order: Sequence[int], name: str, unit: str, widt
         seen = _as_seen(inputs[sample])
         heat = np.nan_to_num(np.abs(slopes[sample]).max(axis=2), nan=0.0, posinf=0.0)
         top = float(np.quantile(heat, 0.99)) or float(heat.max()) or 1.0
-        grey = seen if seen.ndim == 2 else seen[..., :3].mean(axis=2)
         grid[0, column].imshow(seen, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        grid[1, column].imshow(0.75 + 0.25 * grey, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        over = np.zeros((*heat.shape, 4))
-        over[..., :3] = [int(VERMILION[at : at + 2], 16) / 255 for at in (1, 3, 5)]
-        over[..., 3] = np.clip(heat / top, 0, 1)
-        grid[1, column].imshow(over, interpolation="nearest", gid="saliency")
+        grid[1, column].imshow(heat / top, cmap=_MAP, vmin=0, vmax=1, interpolation="nearest", gid="saliency")
+        if not heat.any():
+            middle = grid[1, column].transAxes
+            grid[1, column].text(0.5, 0.5, "zero", ha="center", va="center", color=QUIET, transform=middle)
         title = f"sample {sample}" if saliency.classes is None else f"class {saliency.classes[sample]}"
         grid[0, column].set_title(title, color=QUIET, loc="center")
         for axes in grid[:, column]:

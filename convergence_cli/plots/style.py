@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, wraps
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 import matplotlib as mpl
@@ -176,14 +177,36 @@ def short(name: object, limit: int = 22) -> str:
 
 
 def short_names(names: Sequence[str], limit: int = 22) -> list[str]:
-    """``names`` without the dotted beginning that all share, each cut to its end, which tells layers apart."""
+    """``names`` without the dotted beginning that all share, each cut so that they can be told apart.
+
+    That is to its end where this is enough; else what all have at one place is left out, or the middle.
+    """
     parts = [name.split(".") for name in names]
     shared = 0
     while len(names) > 1 and all(len(one) > shared + 1 and one[shared] == parts[0][shared] for one in parts):
         shared += 1
     whole = [shown(".".join(one[shared:]), 200) for one in parts]
     words = [f"layer {name}" if name.isdigit() else name for name in whole]
-    return [word if len(word) <= limit else f"…{word[1 - limit :]}" for word in words]
+    differing = [shown(word, 200) for word in _differing([one[shared:] for one in parts])]
+    ways = [[_ended(word, limit) for word in words]]
+    ways += [[cut(word, limit) for word in texts] for texts in (differing, words) for cut in (_ended, short)]
+    return max(ways, key=lambda way: len(set(way)))
+
+
+def _ended(word: str, limit: int) -> str:
+    return word if len(word) <= limit else f"…{word[1 - limit :]}"
+
+
+def _differing(parts: Sequence[Sequence[str]]) -> list[str]:
+    """The parts of each name that are not the same in all; the whole name where they have not as many parts."""
+    if len({len(one) for one in parts}) != 1:
+        return [".".join(one) for one in parts]
+    kept = [at for at in range(len(parts[0])) if len({one[at] for one in parts}) > 1] or [len(parts[0]) - 1]
+    gaps = ["." if at == before + 1 else "…" for before, at in pairwise(kept)]
+    return [
+        "".join(text for pair in zip(["", *gaps], kept, strict=True) for text in (pair[0], one[pair[1]]))
+        for one in parts
+    ]
 
 
 def evenly(count: int, most: int) -> Sequence[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -137,3 +138,40 @@ def test_help_needs_no_matplotlib(program: Program, folder: Path) -> None:
     assert done.returncode == 0
     assert "--projection" in done.stdout
     assert program("analyze", "healthy.csv", PYTHONPATH=str(blocked.parent)).returncode == 0
+
+
+def test_a_folder_of_runs_is_told_with_names_that_can_be_copied(program: Program, folder: Path) -> None:
+    table = (folder / "healthy.csv").read_bytes()
+    odd = ["it's a run", "x" * 240, "a \x1b[31mred\n1", *(f"plain{number}" for number in range(4))]
+    for name in odd:
+        (folder / "many").mkdir(exist_ok=True)
+        (folder / "many" / f"{name}.csv").write_bytes(table)
+    done = program("plot", "many")
+    assert done.returncode == 2
+    assert done.stderr.startswith("ctroubleshoot: many holds 7 runs, and one is drawn. Name one of them: ")
+    assert done.stderr.endswith("  and 2 more\n")
+    assert "\x1b" not in done.stderr
+    told = done.stderr.partition("of them: ")[2].partition("  and 2 more")[0]
+    words = subprocess.run(["bash", "-c", f"printf '%s\\0' {told}"], capture_output=True, check=True).stdout
+    files = words.decode().split("\0")[:-1]
+    assert len(files) == 5
+    assert all((folder / file).is_file() for file in files)
+    assert "many/a \x1b[31mred\n1.csv" in files
+
+
+def test_of_a_report_on_many_runs_the_one_that_is_drawn_is_named(program: Program, folder: Path) -> None:
+    assert program("analyze", "healthy.csv", "broken.csv", "--format", "json", "-o", "report.json").returncode == 1
+    done = program("plot", "report.json", "-o", "report.svg")
+    assert done.returncode == 0
+    assert done.stderr == (
+        "report.json holds 2 runs; the worst is drawn: broken.csv. To draw another, plot its log.\n"
+        "report.svg is drawn.\n"
+    )
+
+
+def test_a_step_without_a_dump_is_no_picture(program: Program, folder: Path) -> None:
+    done = program("plot", DUMPED, "--kind", "gradients,curves", "--step", "7", "-o", "a.svg")
+    assert done.returncode == 2
+    assert "gradients: No gradients were recorded at step 7. Choose from steps 1, 61," in done.stderr
+    assert "Warning" not in done.stderr
+    assert {path.name for path in folder.glob("a*.svg")} == {"a-curves.svg"}

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
+DEAD = str(FIXTURES / "tensors" / "dead-relu")
 HOSTILE = "loss$_{\\alpha}$ <b>\u202e\x1b[2J\n"
 
 
@@ -83,7 +84,9 @@ def test_findings_have_bars_at_their_steps() -> None:
         finding = found[str(bar.get_gid()).removeprefix("finding-")]
         first, last = x_of(bar)
         assert first == finding.where.first_step
-        assert last == pytest.approx(finding.where.last_step or lanes.get_xlim()[1], abs=0.03 * last)
+        # What is open ends where the log does, not at the edge of the picture.
+        assert last == (finding.where.last_step or 300)
+        assert last < lanes.get_xlim()[1]
     words = " ".join(text.get_text() for text in lanes.texts)
     assert all(str(bar.get_gid()).removeprefix("finding-") in words for bar in bars)
 
@@ -191,7 +194,7 @@ def test_some_steps_are_drawn_in_full() -> None:
     line = lines_of(axes_of(figure, "main"), "line-train_loss")[0]
     assert x_of(line) == list(np.arange(2000.0, 2301.0))
     assert headline(figure)["headline"] == headline(plot_run(run))["headline"]
-    with pytest.raises(UsageError, match="0 to 9999"):
+    with pytest.raises(NotDrawn, match=r"No point was logged from step 20000 on\. The log goes from 0 to 9999\."):
         plot_run(run, "curves", Wanted(first=20_000))
 
 
@@ -201,3 +204,75 @@ def test_some_steps_of_buckets_keep_their_restart() -> None:
     assert lines_of(main, "restart")
     low, high = main.get_xlim()
     assert 190 < low < high < 510
+
+
+def test_findings_that_have_no_line_are_counted() -> None:
+    report = diagnose(DEAD)
+    lanes = axes_of(plot_report(report), "lanes")
+    bars = [line for line in lanes.get_lines() if str(line.get_gid()).startswith("finding-")]
+    assert lanes.texts[-1].get_text() == f"and {len(report.findings) - len(bars)} more"
+    few = replace(report, findings=report.findings[:2])
+    assert len(axes_of(plot_report(few), "lanes").texts) == 2
+
+
+def test_one_step_is_a_sound_picture(recwarn: pytest.WarningsRecorder) -> None:
+    figure = plot_run(read_run(DEAD), "curves", Wanted(first=7, last=7))
+    assert encode([figure], "png")
+    assert not recwarn.list
+    main, lanes = axes_of(figure, "main"), axes_of(figure, "lanes")
+    assert not [*lines_of(main, "since"), *lines_of(main, "best"), *lanes.get_lines()]
+    assert not [patch for patch in main.patches if patch.get_gid() == "verdict"]
+    assert [text.get_text() for text in lanes.texts] == ["14 findings at other steps"]
+    assert [label.get_text() for label in lanes.get_xticklabels()] == ["7"]
+    # The titles of the small panels stand below the ticks of the large one.
+    (panel,) = [axes for axes in figure.axes if axes.get_gid() == "panel-learning_rate"]
+    box = panel.get_tightbbox()
+    assert box is not None
+    assert box.y1 < min(label.get_window_extent().y0 for label in lanes.get_xticklabels())
+
+
+def test_one_step_of_many_findings_has_them_all_along() -> None:
+    figure = plot_run(read_run(DEAD), "curves", Wanted(first=200, last=200))
+    lanes = axes_of(figure, "lanes")
+    bars = [x_of(line) for line in lanes.get_lines() if str(line.get_gid()).startswith("finding-")]
+    assert bars
+    assert all(bar == list(lanes.get_xlim()) for bar in bars)
+    assert lanes.texts[-1].get_text() == "and 9 more, 2 of them at other steps"
+
+
+def test_findings_of_dumps_after_the_last_logged_step_have_their_place() -> None:
+    report = diagnose(DEAD)
+    late = replace(report.findings[0], where=replace(report.findings[0].where, first_step=310.0, last_step=320.0))
+    lanes = axes_of(plot_report(replace(report, findings=(late,))), "lanes")
+    assert x_of(lanes.get_lines()[0]) == [310.0, 320.0]
+    far = replace(late, where=replace(late.where, first_step=9e5, last_step=None))
+    lanes = axes_of(plot_report(replace(report, findings=(far,))), "lanes")
+    assert lanes.get_xlim()[1] < 310
+    assert [text.get_text() for text in lanes.texts] == ["1 finding at other steps"]
+
+
+def test_shade_begins_where_the_title_says() -> None:
+    report = diagnose(DEAD)
+    early = replace(report.findings[1], where=replace(report.findings[1].where, first_step=20.0))
+    main = axes_of(plot_report(replace(report, findings=(*report.findings, early))), "main")
+    (shade,) = [patch for patch in main.patches if patch.get_alpha() == 0.1]
+    assert shade.get_x() == report.verdict.since_step  # type: ignore[attr-defined]
+    assert shade.get_x() + shade.get_width() == 300  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"),
+    [([1.7e308, -1.7e308] * 30, "linear"), (np.geomspace(1.0, 1.7e308, 60), "log"), ([1.7e308] * 20, "linear")],
+)
+def test_the_extremes_of_a_float_keep_their_height(values: Any, scale: str) -> None:
+    figure = plot_run(run_of(values))
+    assert encode([figure], "png")
+    main = axes_of(figure, "main")
+    assert main.get_yscale() == scale
+    drawn = np.asarray(lines_of(main, "line-train_loss")[0].get_ydata(), dtype=float)
+    assert np.nanmax(drawn) == pytest.approx(1.7e298, rel=1e-4)
+    assert drawn == pytest.approx(np.asarray(values) / 1e10, rel=1e-4)
+    low, high = main.get_ylim()
+    written = {label.get_text() for label in main.get_yticklabels() if low <= label.get_position()[1] <= high}
+    assert any("10³⁰" in label or "10²" in label for label in written)
+    assert not any("²⁹⁸" in label for label in written)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -23,11 +23,18 @@ from convergence_cli.plots.missing import NotDrawn
 from convergence_cli.plots.projection import principal, project
 from convergence_cli.plots.saliency import as_images, saliency_of
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 EVERYTHING = (float("-inf"), float("inf"))
 
 
 def save(folder: Path, arrays: dict[str, Any]) -> None:
     np.savez(folder / "step_000001.npz", **arrays)
+
+
+def said_of(figure: Figure) -> str:
+    return " ".join(next(text.get_text() for text in figure.texts if text.get_gid() == "reason").split())
 
 
 @pytest.fixture(scope="module")
@@ -102,20 +109,47 @@ def test_a_projection_that_is_not_installed_says_so() -> None:
         project(np.zeros((20, 3)), "umap")
 
 
-def test_pictures_have_their_gradient_over_them(pictures: Path) -> None:
+def test_pictures_have_their_gradient_below_them(pictures: Path) -> None:
     found = saliency_of(opened(dumps_of(str(pictures)), *EVERYTHING))
     assert (found.step, found.name, found.shape) == (30.0, "pixels", (60, 1, 8, 8))
     figure = plot_run(str(pictures), "saliency")
-    overlays = [image for axes in figure.axes for image in axes.get_images() if image.get_gid() == "saliency"]
-    assert len(overlays) == 6
+    below = [image for axes in figure.axes for image in axes.get_images() if image.get_gid() == "saliency"]
+    assert len(below) == 6
     assert {axes.get_title() for axes in figure.axes} == {"class 0", "class 1", "class 2", ""}
     slopes = np.abs(np.load(pictures / "tensors" / "step_000030.npz")["gradient/pixels"])[:, 0]
-    alphas = [np.asarray(image.get_array())[..., 3] for image in overlays]
-    assert all(
-        any(np.argmax(alpha) == np.argmax(np.minimum(one / np.quantile(one, 0.99), 1)) for one in slopes)
-        for alpha in alphas
-    )
+    drawn = [np.asarray(image.get_array()) for image in below]
+    assert all(any(np.allclose(one / np.quantile(one, 0.99), heat) for one in slopes) for heat in drawn)
+    # Nothing lies under it: the darker, the larger, in grey print, too.
+    assert all(len(image.axes.get_images()) == 1 for image in below if image.axes is not None)
+    shades = below[0].get_cmap()(np.linspace(0, 1, 50))[:, :3] @ [0.299, 0.587, 0.114]
+    assert (np.diff(shades) < 0).all()
+    assert said_of(figure).endswith("the darker, the larger the gradient.")
     assert encode([figure], "pdf")
+
+
+def test_of_channels_the_largest_is_told_and_nothing_is_called_zero(tmp_path: Path) -> None:
+    (tmp_path / "tensors").mkdir()
+    inputs = np.random.default_rng(0).random((3, 3, 8, 8))
+    slopes = inputs.copy()
+    slopes[1] = 0.0
+    save(tmp_path / "tensors", {"input/x": inputs, "gradient/x": slopes})
+    figure = plot_run(str(tmp_path), "saliency")
+    assert "the larger the gradient (the largest of 3 channels)." in said_of(figure)
+    assert [text.get_text() for axes in figure.axes for text in axes.texts] == ["zero"]
+
+
+def test_what_is_saved_at_other_steps_is_not_called_absent(raw: Path, pictures: Path) -> None:
+    for first, said in ((7.0, "at step 7."), (9999.0, "at step 9999.")):
+        with pytest.raises(NotDrawn) as caught:
+            plot_run(str(raw), "latent", Wanted(first=first, last=first))
+        assert caught.value.message == f"No activations were saved as they are {said}"
+        assert caught.value.hint == "Choose from steps 1, 5, 10, 15, 20."
+    with pytest.raises(NotDrawn, match=r"it was saved between step 11 and 19\. Choose from steps 10, 20, 30\."):
+        plot_run(str(pictures), "saliency", Wanted(first=11, last=19))
+    with pytest.raises(NotDrawn, match=r"No activations of nothing were saved as they are\. Record"):
+        plot_run(str(raw), "latent", Wanted(layers=("nothing",), first=7, last=7))
+    with pytest.raises(NotDrawn, match="Record both"):
+        plot_run(str(raw), "saliency", Wanted(first=7, last=7))
 
 
 def test_the_recorder_saves_the_gradient_at_an_input_that_asks_for_it(tmp_path: Path) -> None:

@@ -117,3 +117,23 @@ def test_names_keep_what_tells_them_apart() -> None:
     assert style.short_names(["only.one"]) == ["only.one"]
     assert list(style.evenly(10, 4)) == [0, 3, 6, 9]
     assert list(style.evenly(3, 4)) == [0, 1, 2]
+
+
+def test_short_names_stay_apart() -> None:
+    names = [f"model.layers.{number}.self_attention.{part}_projection.adapter" for number in (0, 1) for part in "qv"]
+    assert style.short_names(names, 18) == ["0…q_projection", "0…v_projection", "1…q_projection", "1…v_projection"]
+    assert style.short_names(["a.b.c", "a.b.d"]) == ["c", "d"]
+    ragged = ["encoder.first_long_name.weight_of_this_layer", "second_long_name.weight_of_this_layer"]
+    assert len(set(style.short_names(ragged, 16))) == 2
+    assert style.short_names(["same", "same"]) == ["same", "same"]
+    assert style.short_names([]) == []
+
+
+def test_figures_of_values_that_are_drawn_divided() -> None:
+    assert [figures(value, 10) for value in (1.7e298, -1e298, 0.0, 5e-11, 1e-10)] == [
+        "1.7×10³⁰⁸",
+        "−10³⁰⁸",
+        "0",
+        "0.5",
+        "1",
+    ]

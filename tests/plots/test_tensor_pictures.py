@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from convergence_cli.errors import UsageError
 from convergence_cli.pipeline import diagnose, read_run
@@ -26,6 +29,10 @@ DEAD, HEALTHY = (str(FIXTURES / "tensors" / name) for name in ("dead-relu", "hea
 def by_gid(figure: Figure, gid: str) -> list[Any]:
     found = [one for axes in figure.axes for one in (axes, *axes.get_children()) if one.get_gid() == gid]
     return list(found)
+
+
+def reason_of(figure: Figure) -> str:
+    return " ".join(next(text.get_text() for text in figure.texts if text.get_gid() == "reason").split())
 
 
 def deep(layers: int = 40, steps: int = 30) -> Layers:
@@ -173,3 +180,83 @@ def test_a_log_alone_says_how_to_record_what_is_missing(kind: str) -> None:
         plot_run(str(FIXTURES / "text" / "healthy-epochs"), kind)
     assert caught.value.kind == kind
     assert any(word in caught.value.hint for word in ("Record", "Save"))
+
+
+@pytest.mark.parametrize("kind", ["gradients", "histograms", "updates", "confusion"])
+def test_a_step_that_was_not_dumped_is_told_with_those_that_were(kind: str) -> None:
+    steps = "61, 121, 181, 241, 300" if kind == "updates" else "1, 61, 121, 181, 241, 300"
+    with pytest.raises(NotDrawn) as caught:
+        plot_run(DEAD, kind, Wanted(first=7, last=7))
+    assert caught.value.message.startswith("No ")
+    assert caught.value.message.endswith(" recorded at step 7.")
+    assert caught.value.hint == f"Choose from steps {steps}."
+
+
+def test_a_change_is_measured_against_the_dump_before_the_wanted_steps() -> None:
+    (whole, *_), (one, *_) = (
+        by_gid(plot_run(DEAD, "updates", part), "layer") for part in (Wanted(), Wanted(first=300, last=300))
+    )
+    assert list(one.get_xdata()) == [300]
+    assert one.get_ydata()[-1] == whole.get_ydata()[-1]
+    axes = plot_run(DEAD, "gradients", Wanted(first=100, last=200)).axes[0]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["step 121", "step 181"]  # type: ignore[union-attr]
+
+
+def test_of_many_dumped_steps_the_nearest_are_named(tmp_path: Path) -> None:
+    (tmp_path / "tensors").mkdir()
+    (tmp_path / "metrics.csv").write_text("step,loss\n" + "".join(f"{step},{9 / step}\n" for step in range(1, 99, 3)))
+    arrays: dict[str, Any] = {"gradient/a.weight": np.ones((4, 4))}
+    for step in range(5, 100, 5):
+        np.savez(tmp_path / "tensors" / f"step_{step}.npz", **arrays)
+    with pytest.raises(
+        NotDrawn, match=r"up to step 3\. Choose from 19 steps between 5 and 95; the nearest are 5 and 10"
+    ):
+        plot_run(str(tmp_path), "gradients", Wanted(last=3))
+    # The log has no point at step 50, which is nothing to a picture of tensors.
+    assert plot_run(str(tmp_path), "gradients", Wanted(first=50, last=50))
+
+
+def test_lines_keep_the_first_the_last_and_the_largest_and_say_how_many_they_are() -> None:
+    figure = plot_run(DEAD, "gradients")
+    (profile,) = by_gid(figure, "profiles")
+    names = [text.get_text() for text in profile.get_legend().get_texts()]
+    assert names == ["step 1", "step 61", "step 181", "step 300"]
+    assert "(lines: 4 of 6 steps, that of the largest norm among them)" in reason_of(figure)
+    many = deep(steps=30)
+    table = [list(row) for row in many.found["gradient_norm"]]
+    table[7][13] = 1e9
+    peak = replace(many, found={"gradient_norm": tuple(map(tuple, table))})
+    (profile,) = by_gid(gradients.figure(peak, name="x"), "profiles")
+    names = [text.get_text() for text in profile.get_legend().get_texts()]
+    assert {"step 0", "step 13", "step 29"} < set(names)
+    assert "lines:" not in reason_of(gradients.figure(deep(steps=4), name="x"))
+
+
+def test_a_logarithmic_spread_is_announced_and_its_ticks_stand_apart() -> None:
+    figure = plot_run(DEAD, "histograms")
+    assert "a symlog axis is logarithmic on both sides of 0, linear close to it." in reason_of(figure)
+    figure.draw_without_rendering()
+    for axes in by_gid(figure, "weight"):
+        assert (axes.get_yscale(), axes.get_ylabel()) == ("symlog", "symlog")
+        boxes = sorted((label.get_window_extent() for label in axes.get_yticklabels()), key=lambda box: box.y0)
+        assert len(boxes) >= 3
+        assert all(low.y1 <= high.y0 for low, high in pairwise(boxes))
+    assert "symlog" not in reason_of(plot_run(HEALTHY, "histograms"))
+
+
+@pytest.mark.parametrize("width", [80.0, 180.0])
+def test_long_names_stay_in_their_column_and_apart(width: float) -> None:
+    names = [
+        f"base_model.model.transformer.encoder.layers.{number}.self_attention.{part}_projection.lora_adapter"
+        for number in range(3)
+        for part in ("query", "value")
+    ]
+    table = np.sort(np.random.default_rng(0).standard_normal((3, 7)), axis=1)
+    at = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+    spreads = [histograms.Spread(kind, name, np.arange(3.0), at, table) for kind in histograms.KINDS for name in names]
+    figure = histograms.figure(spreads, name="x", width=width)
+    figure.draw_without_rendering()
+    found = [(axes, text) for axes in figure.axes for text in axes.get_children() if isinstance(text, Text)]
+    titles = [(axes, title) for axes, title in found if title.get_text() == axes.get_title(loc="left") != ""]
+    assert len(titles) == len({title.get_text() for _, title in titles}) == (18 if width > 100 else 9)
+    assert all(title.get_window_extent().width <= axes.get_window_extent().width + 1 for axes, title in titles)

@@ -9,7 +9,7 @@ import shutil
 # A closed machine: nothing that Chromium does of its own accord may be mistaken for a request of the page.
 QUIET = [
     *("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-quic", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"),
 ]
 
 

@@ -82,7 +82,7 @@ def test_every_rule_names_two_runs_that_there_are() -> None:
                 known = fault == "twin" or architecture in sources.kind_of(fault).architectures
                 assert known, (code, rest)
             elif kind == "training":
-                assert rest in {**sources.PLANS, **sources.IMAGES}, (code, rest)
+                assert rest in {*sources.PLANS, *sources.IMAGES, sources.LEARNED}, (code, rest)
             elif kind == "boosted":
                 assert rest in sources.FORESTS, (code, rest)
             else:

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["FORESTS", "IMAGES", "PLANS", "cases_of", "kind_of", "run_from", "told"]
+__all__ = ["FORESTS", "IMAGES", "LEARNED", "PLANS", "cases_of", "kind_of", "run_from", "told"]
 DEMO = "convergence_cli/demo/char-rnn"
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
@@ -23,7 +23,7 @@ from rule_cases import cases, run_of_case  # noqa: E402
 
 from convergence_cli import read_run  # noqa: E402
 from site_pages.boosted import FORESTS, forest  # noqa: E402
-from site_pages.trainings import IMAGES, PLANS, folder_of  # noqa: E402
+from site_pages.trainings import IMAGES, LEARNED, PLANS, folder_of  # noqa: E402
 
 if TYPE_CHECKING:
     from convergence_cli.model import Run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from convergence_cli.printable import counted
@@ -17,7 +18,7 @@ from convergence_cli.reporters.page.skeleton import embedded, page
 from convergence_cli.row import rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from convergence_cli.model import Report, RunError, RunReport
     from convergence_cli.row import RunRow
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 # So many runs are told of in full, and of so many more there is a section each; the others are in the table.
 FULL, OPEN, SECTIONS = 20, 1, 200
 SHOWN_ERRORS = 3
+# Characters of all sections of a page, and of one in brief, at most.
+BUDGET, BRIEF = 4_000_000, 14_000
 _LABELS = ("diverging", "stuck", "overfitting", "undetermined", "converging")
 
 
@@ -86,7 +89,7 @@ def _main(report: Report, names: Sequence[str], look: Look, *, scripted: bool) -
     manner = Manner(len(rows) <= FULL, len(rows) == 1, scripted, look.detail, look.rules)
     shown = [report.runs[place] for place in range(min(len(rows), SECTIONS))]
     uids = [uid_of(run, place) for place, run in enumerate(shown)]
-    sections = [run_section(run, uid, manner) for run, uid in zip(shown, uids, strict=True)]
+    sections = list(_sections(shown, uids, manner))
     missing, unjudged = unread(report)
     parts = [_errors("Not read", missing), _errors("Not judged", unjudged)]
     if len(rows) == 1:
@@ -105,6 +108,16 @@ def _main(report: Report, names: Sequence[str], look: Look, *, scripted: bool) -
                 f'<span class="tag {label}">{label}</span></summary><div id="{uid}">{section}</div></details>'
             )
     return "".join(parts)
+
+
+def _sections(runs: Sequence[RunReport], uids: Sequence[str], manner: Manner) -> Iterator[str]:
+    """A section each; in brief from where on the page would grow too large to be sent."""
+    room, brief = BUDGET, False
+    for place, (run, uid) in enumerate(zip(runs, uids, strict=True)):
+        brief = brief or (not manner.full and room < BRIEF * (len(runs) - place))
+        section = run_section(run, uid, replace(manner, brief=brief))
+        room -= len(section)
+        yield section
 
 
 def _errors(title: str, errors: Sequence[RunError]) -> str:

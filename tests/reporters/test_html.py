@@ -84,6 +84,30 @@ def test_each_attack_is_inert(evil: str) -> None:
     assert "alert(1)" not in "".join(body for attributes, body in page.scripts if not attributes)
 
 
+@pytest.mark.parametrize("evil", EVIL)
+def test_each_attack_is_inert_in_brief_too(evil: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(html, "FULL", 0)
+    monkeypatch.setattr(html, "BUDGET", 0)
+    is_inert(render(full([evil] * 4), "html"))
+
+
+def test_two_hundred_failing_runs_with_tensors_stay_small(demo: Report, dumped: Report) -> None:
+    for report in (demo, dumped):
+        (run,) = report.runs
+        runs = tuple(replace(run, name=f"{n}/log.csv", path=f"x/{n}/log.csv") for n in range(200))
+        text = render(Report(runs, (), "1"), "html")
+        assert len(text) < 5_000_000
+        assert text.count("In brief, as one of very many") > 50
+        page = is_inert(text)
+        ids = {attributes["id"] for _, attributes in page.elements if "id" in attributes}
+        targets = {(attributes.get("href") or "").removeprefix("#") for tag, attributes in page.elements if tag == "a"}
+        assert {target for target in targets if not target.startswith("https:")} <= ids
+        # The last of them still says what is wrong and what to change.
+        last = text[text.rindex('<details class="run"') :]
+        assert run.findings[0].rule in last
+        assert run.remedies[0].name in last or all(key in last for key in run.remedies[0].change)
+
+
 def test_the_policy_admits_the_style_and_the_script_of_the_page_alone(demo: Report) -> None:
     text = render(demo, "html")
     page = Page(text)

@@ -16,7 +16,7 @@ from reporters.pages import EVIL, full
 import convergence_cli
 from convergence_cli.model import Report
 from convergence_cli.pipeline import analyze_paths
-from convergence_cli.reporters import render
+from convergence_cli.reporters import html, render
 from convergence_cli.settings import Settings
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
@@ -399,6 +399,23 @@ def test_on_a_phone_a_run_is_a_card_with_all_that_the_table_tells(opened: Any, m
     table.get_by_role("button", name="best loss").click()
     best = [float(text.split()[0].replace(",", "")) for text in table.locator("tbody td.n2").all_inner_texts() if text]
     assert best == sorted(best)
+
+
+def test_runs_in_brief_have_curves_and_no_values_under_the_pointer(
+    opened: Any, demo: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(html, "FULL", 0)
+    monkeypatch.setattr(html, "BUDGET", 0)
+    (run,) = demo.runs
+    page = opened(Report((run, replace(run, name="other")), (), "1"))
+    chart = page.locator("figure.main svg.chart").first
+    box = chart.bounding_box()
+    page.mouse.move(box["x"] + 200, box["y"] + 60)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 300, box["y"] + 60)
+    page.mouse.up()
+    page.keyboard.press("Escape")
+    assert page.locator("section.findings li").first.is_visible()
 
 
 def test_without_script_the_page_is_whole(opened: Any, demo: Report, dumped: Report) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from convergence_cli.reporters._wording import number, unit, value
+from convergence_cli.reporters.page import brief
 from convergence_cli.reporters.page.causes import causes_section, remedies_section
 from convergence_cli.reporters.page.findings import PICTURES, finding_cards
 from convergence_cli.reporters.page.heat import layers_of
@@ -33,7 +34,7 @@ _PAGE_LABELS = ("converging", "diverging", "stuck", "overfitting")
 class Manner:
     """How much is told of each run: in ``full`` of a few. ``alone``: the page has no other run.
 
-    ``scripted``: with numbers for the page's script.
+    ``scripted``: with numbers for the page's script. ``brief``: one of very many.
     """
 
     full: bool = True
@@ -41,6 +42,7 @@ class Manner:
     scripted: bool = True
     detail: int = 0
     rules: Sequence[RulePage] = ()
+    brief: bool = False
 
 
 def uid_of(run: RunReport, place: int = 0) -> str:
@@ -51,6 +53,10 @@ def uid_of(run: RunReport, place: int = 0) -> str:
 
 def run_section(run: RunReport, uid: str, manner: Manner) -> str:
     """The parts of ``run`` with headings of the third level on."""
+    if manner.brief:
+        charts = charts_of(run, uid, brief.BUCKETS)
+        parts = [verdict(run, uid), f'<div class="curves">{overview(charts)}</div>']
+        return "".join([*parts, *(_part(uid, head, body, manner) for head, body in brief.brief_parts(run) if body)])
     charts = charts_of(run, uid, None if manner.full else FEW_BUCKETS)
     parts = [verdict(run, uid), f'<div class="curves">{overview(charts)}</div>']
     parts += [_part(uid, head, body, manner) for head, body in _parts(charts, manner) if body]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -55,8 +56,6 @@ class _Gathered:
     jobs: list[Job] = field(default_factory=list)
     errors: dict[int, tuple[RunError, ...]] = field(default_factory=dict)
     places: list[int] = field(default_factory=list)
-    # Places whose runs went into those of others.
-    joined: set[int] = field(default_factory=set)
 
     def add(self, place: int, job: Job, answer: Judged) -> None:
         for run in answer.runs:
@@ -95,7 +94,7 @@ def analyze_fleet(
     interrupted = False
     try:
         _work(jobs, executor or _executor(many), gathered, progress, cached=many and cached)
-        _join_parts(gathered)
+        _join_parts(gathered, [number for number, one in enumerate(found) for _ in one.units])
     except KeyboardInterrupt:
         if not gathered.runs:
             raise
@@ -189,13 +188,22 @@ def _lost(job: Job, answer: Lost) -> Judged:
     return Judged(errors=(RunError(path, message, "Analyse it by itself, on a machine with more memory."),))
 
 
-def _join_parts(gathered: _Gathered) -> None:
-    """Read parts of one run that lie in different places again, together."""
+def _join_parts(gathered: _Gathered, asked: Sequence[int]) -> None:
+    """Read parts of one run that lie in different places below one path again, together.
+
+    ``asked`` is the path of each place. Runs that are named one by one are judged one by one: to take them for parts
+    could hide one that fails.
+    """
     order = sorted(range(len(gathered.runs)), key=lambda number: gathered.places[number])
-    found = chains([gathered.runs[number].span for number in order])
+    below: dict[int, list[int]] = defaultdict(list)
+    for number in order:
+        below[asked[gathered.places[number]]].append(number)
     gone: set[int] = set()
-    for chain in found:
-        parts = [order[one] for one in chain]
+    for parts in (
+        [own[one] for one in chain]
+        for own in below.values()
+        for chain in chains([gathered.runs[number].span for number in own])
+    ):
         jobs = [gathered.jobs[part] for part in parts]
         # A place with more than one run cannot be read again for just one of them.
         if any(gathered.places.count(gathered.places[part]) > 1 for part in parts):
@@ -206,7 +214,6 @@ def _join_parts(gathered: _Gathered) -> None:
             gone.update(parts)
             for part in parts:
                 # What was wrong there is told again by the whole.
-                gathered.joined.add(gathered.places[part])
                 gathered.errors.pop(gathered.places[part], None)
             gathered.add(gathered.places[parts[0]], job, answer)
     for number in sorted(gone, reverse=True):
@@ -222,12 +229,7 @@ def _errors(found: Sequence[Units], gathered: _Gathered, interrupted: bool) -> I
         place += len(one.units)
         told = [error for number in places for error in gathered.errors.get(number, ())]
         yield from told
-        if (
-            not told
-            and not interrupted
-            and one.nothing is not None
-            and not set(places) & {*gathered.places, *gathered.joined}
-        ):
+        if not told and not interrupted and one.nothing is not None and not set(places) & set(gathered.places):
             yield refused(one.nothing)
 
 

@@ -196,11 +196,17 @@ def test_parts_in_different_folders_are_read_again_together(tmp_path: Path) -> N
     assert [run.summary["points"] for run in joined] == [400]
     assert len(report.runs) == 15
     assert report.errors == ()
-    # Each by its own path: that of the second part is not empty, its run is in the first.
-    paths = [str(tmp_path / name) for name in ("version_0", "version_1")]
-    (whole,) = analyze_fleet(paths, PLAIN).runs
+
+
+def test_runs_that_are_named_one_by_one_are_judged_one_by_one(tmp_path: Path) -> None:
+    values = losses(400, rate=0.01)
+    csv_run(tmp_path / "version_0" / "metrics.csv", values[:200])
+    csv_run(tmp_path / "version_1" / "metrics.csv", values[200:], first=200)
+    report = analyze_fleet([str(tmp_path / name) for name in ("version_0", "version_1")], PLAIN)
+    assert [run.summary["points"] for run in report.runs] == [200, 200]
+    assert report.errors == ()
+    (whole,) = analyze_fleet([str(tmp_path)], PLAIN).runs
     assert whole.summary["points"] == 400
-    assert analyze_fleet(paths, PLAIN).errors == ()
 
 
 def test_progress_ends_at_the_total(tmp_path: Path) -> None:
